@@ -1,0 +1,1 @@
+"""Layers: activations, initializers, losses, and the network they make up. Knows only arrays."""

@@ -1,0 +1,29 @@
+"""Losses: one class each, its options its fields, its formula what `build` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from dnnrun.component import Component
+
+if TYPE_CHECKING:
+    from jax import Array
+
+
+class Loss(Component):
+    """What training minimises, as one number an example; the caller averages over the batch."""
+
+    family: ClassVar[str] = "losses"
+    home: ClassVar[str] = "dnnrun.nn.loss"
+
+    def build(self) -> Callable[[Array, Array], Array]:
+        """A function from logits (batch, classes) and int32 labels (batch,) to losses (batch,), JAX imported inside."""
+        raise TypeError(f"{type(self).__name__} does not say what it computes")
+
+    def evaluation(self) -> Self:
+        """The loss that evaluation reports, early stopping and `best` included: this one without what only regularizes.
+
+        It is the same one unless a loss says otherwise.
+        """
+        return self
