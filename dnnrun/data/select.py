@@ -1,0 +1,193 @@
+"""Which rows are used: split first, then `classes`, then `limit` or `per_class`. Pure functions of their arguments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field, StrictInt, StrictStr, model_validator
+
+from dnnrun.component import Options
+from dnnrun.data.source import Raw, Rows
+from dnnrun.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SPLITS = ("train", "validation", "test")
+Count = Annotated[int, Field(ge=1)]
+
+
+def _rows_or_fraction(value: int | float) -> int | float:
+    if value < 0 or (isinstance(value, float) and value >= 1):
+        raise ValueError("wanted a number of rows, 0 or more, or a fraction of them, below 1.0")
+    return value
+
+
+class PerClass(Options):
+    """How many rows of each class are used, the first ones of each split."""
+
+    train: Annotated[Count | None, Field(description="rows of each class to train on")] = None
+    validation: Annotated[Count | None, Field(description="rows of each class to validate on")] = None
+
+
+class Selection(Options):
+    """Which rows of a source are used. A spec's `data` section extends it."""
+
+    validation: Annotated[int | float, AfterValidator(_rows_or_fraction)] = Field(
+        default=0.1,
+        description="rows taken from training: the first N, or a fraction, stratified and shuffled by the seed",
+        json_schema_extra={"minimum": 0},
+    )
+    classes: Annotated[tuple[StrictInt | StrictStr, ...], Field(strict=False)] | None = Field(
+        default=None, description="the classes to keep, in all splits; the position in the list is the new label"
+    )
+    limit: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="the first N of the remaining training rows"
+    )
+    per_class: Count | PerClass | None = Field(
+        default=None,
+        description="the first N of the remaining training rows of each class, or {train: N, validation: M}",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_thin(self) -> Selection:
+        if self.limit is not None and self.per_class is not None:
+            raise ValueError("limit and per_class exclude each other; leave one of them out")
+        return self
+
+    def thinning(self) -> PerClass:
+        """`per_class` as a mapping: a bare number is one for training."""
+        return self.per_class if isinstance(self.per_class, PerClass) else PerClass(train=self.per_class)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The rows of a run: training, then validation, then test, in one C-contiguous array.
+
+    `features` is (rows, width), uint8 or float32, unscaled; `labels` (rows,) int32; `splits` maps the names of the
+    splits that have rows (train, validation, test) to (start, stop). `classes`, `image` and `largest` are as in Raw,
+    after the selection. `hash` is the sha256 (hex) of the source's content, the rows chosen, and their labels.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    splits: Mapping[str, tuple[int, int]]
+    classes: tuple[str, ...]
+    image: tuple[int, int, int] | None
+    largest: float
+    hash: str
+
+    @property
+    def width(self) -> int:
+        """Features of a row."""
+        return self.features.shape[1]
+
+    def rows(self, split: str) -> Rows:
+        """A view of one split. Raises DataError where the dataset has none of that name."""
+        if split not in self.splits:
+            raise DataError(f"there are no {split} rows; this dataset has {', '.join(self.splits)}")
+        start, stop = self.splits[split]
+        return Rows(self.features[start:stop], self.labels[start:stop])
+
+
+def select(raw: Raw, options: Selection, seed: int) -> Dataset:
+    """The rows that `options` names, in one array; `seed` matters where `validation` is a fraction.
+
+    After a fraction the training rows stand in a shuffled order, so that `limit` and `per_class` draw from all of them;
+    after a number they keep the source's order. Raises DataError where the data is unusable (NaN, labels out of range,
+    fewer than two classes) or the selection leaves nothing, or wants more than there is.
+    """
+    import numpy as np
+
+    from dnnrun.data.check import check
+    from dnnrun.data.split import split_rows
+
+    check(raw)
+    train, validation = split_rows(raw.train.labels, options.validation, seed)
+    test = np.arange(0 if raw.test is None else len(raw.test.labels))
+    old = {"train": raw.train.labels, "validation": raw.train.labels, "test": raw.test.labels if raw.test else test}
+    chosen = {"train": train, "validation": validation, "test": test}
+    kept = range(len(raw.classes)) if options.classes is None else class_numbers(raw.classes, options.classes)
+    classes = tuple(raw.classes[number] for number in kept)
+    relabel = np.full(len(raw.classes), -1, np.int32)
+    relabel[list(kept)] = np.arange(len(classes), dtype=np.int32)
+    labels = {}
+    for split in SPLITS:
+        new = relabel[old[split][chosen[split]]]
+        chosen[split], labels[split] = chosen[split][new >= 0], new[new >= 0]
+    thinning = options.thinning()
+    picks = {"train": _thin("train", labels["train"], classes, options.limit, thinning.train)}
+    picks["validation"] = _thin("validation", labels["validation"], classes, None, thinning.validation)
+    for split, pick in picks.items():
+        chosen[split], labels[split] = chosen[split][pick], labels[split][pick]
+    if not len(chosen["train"]):
+        raise DataError(f"no training row is left of the classes {', '.join(classes)}; name others in data.classes")
+    return _arrange(raw, chosen, labels, classes)
+
+
+def _arrange(raw: Raw, chosen: dict[str, Any], labels: dict[str, Any], classes: tuple[str, ...]) -> Dataset:
+    import numpy as np
+
+    rows, width = sum(map(len, chosen.values())), raw.train.features.shape[1]
+    features = np.empty((rows, width), raw.train.features.dtype)
+    digest = hashlib.sha256(json.dumps([raw.fingerprint, classes, width]).encode())
+    splits, start = {}, 0
+    for split in SPLITS:
+        stop = start + len(chosen[split])
+        digest.update(f"{split} {start} {stop}\n".encode())
+        digest.update(chosen[split].astype("<i8"))
+        digest.update(labels[split].astype("<i4"))
+        if stop == start:
+            continue
+        source = raw.test if split == "test" else raw.train
+        assert source is not None  # rows were chosen from it
+        np.take(source.features, chosen[split], axis=0, out=features[start:stop], mode="clip")
+        splits[split], start = (start, stop), stop
+    joined = np.concatenate([labels[split] for split in SPLITS]).astype(np.int32, copy=False)
+    return Dataset(features, joined, splits, classes, raw.image, raw.largest, digest.hexdigest())
+
+
+def class_numbers(names: tuple[str, ...], wanted: tuple[int | str, ...]) -> list[int]:
+    """The labels of the classes `wanted`, in that order.
+
+    A class is meant by its name, written as text or, where it is a number, as one; where no name is a number, a
+    number is a label. Raises DataError for a class that is not there or stands twice, or fewer than two.
+    """
+    numeric = any(name.lstrip("-").isdecimal() for name in names)
+    result = []
+    for item in wanted:
+        if isinstance(item, int) and not numeric and 0 <= item < len(names):
+            number = item
+        elif str(item) in names:
+            number = names.index(str(item))
+        else:
+            raise DataError(f"data.classes: there is no class {item!r}; there are {', '.join(names)}")
+        if number in result:
+            raise DataError(f"data.classes: {names[number]!r} stands there twice; name each class once")
+        result.append(number)
+    if len(result) < 2:
+        raise DataError(f"data.classes names {len(result)}, wanted two or more of {', '.join(names)}")
+    return result
+
+
+def _thin(
+    split: str, labels: np.ndarray, classes: tuple[str, ...], limit: int | None, per_class: int | None
+) -> np.ndarray | slice:
+    """Which of a split's rows stay, in their order."""
+    import numpy as np
+
+    from dnnrun.data.split import ranks
+
+    if per_class is None:
+        return slice(limit)
+    for name, count in zip(classes, np.bincount(labels, minlength=len(classes)), strict=True):
+        if count < per_class:
+            raise DataError(
+                f"data.per_class wants {per_class:,} {split} rows of class {name!r}, and there are {count:,}; "
+                "take less, or another data.validation"
+            )
+    return np.flatnonzero(ranks(labels) < per_class)

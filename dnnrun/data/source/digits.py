@@ -1,0 +1,77 @@
+"""The small digits that come with scikit-learn: no download, no wait."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dnnrun.data.source import Places, Raw, Rows, Source
+from dnnrun.errors import DataError
+
+ROWS, SIDE, LARGEST = 1797, 8, 16
+SHA256 = "68aea062d35a127749050fa0e52dca09d6569ac08092c925610e0954e172dde2"  # of the table as uint8, row by row
+
+
+class Digits(Source):
+    """1,797 handwritten digits of 8 x 8 pixels, inside scikit-learn: nothing to download.
+
+    Neighbouring rows mostly come from one writer, so the test split is the last rows, not a random draw: other hands.
+    """
+
+    type: Literal["digits"] = "digits"
+    test: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.2, description="the fraction of rows, from the end, that is the test split; 0 for none"
+    )
+
+    def read(self, places: Places) -> Raw:
+        """Features (rows, 64) uint8 from 0 to 16, labels 0-9. Raises DataError where scikit-learn lacks the file."""
+        table = _table()
+        count = round(self.test * ROWS)
+        if count >= ROWS:
+            raise DataError(f"digits: test {self.test} of {ROWS:,} rows leaves no row to train on; take less")
+
+        def rows(start: int, stop: int) -> Rows:
+            return Rows(table[start:stop, :-1], table[start:stop, -1].astype("int32"))
+
+        return Raw(
+            train=rows(0, ROWS - count),
+            test=rows(ROWS - count, ROWS) if count else None,
+            classes=tuple(str(digit) for digit in range(10)),
+            image=(SIDE, SIDE, 1),
+            largest=LARGEST,
+            fingerprint=SHA256,
+        )
+
+
+def _table():
+    """The rows, (1797, 65) uint8: pixels, then the label. scikit-learn itself is not imported: that takes a second."""
+    import hashlib
+    import importlib.util
+    import io
+    from pathlib import Path
+
+    import numpy as np
+
+    from dnnrun.data.inflate import Inflated
+
+    spec = importlib.util.find_spec("sklearn")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError("digits: they come with scikit-learn, which is not installed; pip install scikit-learn")
+    path = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    advice = "install the scikit-learn that constraints.txt names"
+    try:
+        packed = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"digits: {path} cannot be read ({error.strerror}); {advice}") from error
+    stream, text = Inflated(io.BytesIO(packed), str(path)), b""
+    while len(text) <= 1 << 20 and (chunk := stream.read()):
+        text += chunk
+    try:
+        values = np.array(text.replace(b"\n", b",").rstrip(b",").split(b","), dtype="S3").astype(np.uint8)
+    except ValueError as error:
+        raise DataError(f"digits: {path} is no table of numbers ({error}); {advice}") from error
+    found = hashlib.sha256(values.tobytes()).hexdigest()
+    if values.size != ROWS * (SIDE * SIDE + 1) or found != SHA256:
+        raise DataError(f"digits: {path} has another content (sha256 {found}, wanted {SHA256}); {advice}")
+    return values.reshape(ROWS, SIDE * SIDE + 1)

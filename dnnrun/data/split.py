@@ -1,0 +1,51 @@
+"""Taking validation rows from the training rows: the first ones, or a stratified fraction by a seed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from dnnrun.errors import DataError
+
+
+def split_rows(labels: np.ndarray, validation: int | float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers (int64) to train on and to validate on, from labels of shape (rows,).
+
+    An int takes the first rows. A fraction takes that part of all rows, rounded, spread over the classes in
+    proportion (largest remainders first) and leaving each at least one row to train on; both parts are shuffled, by
+    (seed, "split") alone. Raises DataError where no row would be left to train on.
+    """
+    rows = np.arange(len(labels))
+    if isinstance(validation, int):
+        if validation >= len(labels):
+            raise DataError(
+                f"data.validation takes {validation:,} rows, and there are {len(labels):,} to train on; take less"
+            )
+        return rows[validation:], rows[:validation]
+    key = int.from_bytes(hashlib.sha256(f"{seed}/split".encode()).digest()[:16], "little")
+    # The raw stream of a bit generator never changes between versions of NumPy; its shuffle may.
+    order = np.argsort(np.random.Philox(key=key).random_raw(len(labels)), kind="stable")
+    _, kind, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
+    quota = counts * validation
+    take = np.minimum(np.floor(quota).astype(np.int64), counts - 1)
+    missing = round(len(labels) * validation) - int(take.sum())
+    for number in np.argsort(take - quota, kind="stable"):
+        if missing > 0 and take[number] < counts[number] - 1:
+            take[number] += 1
+            missing -= 1
+    if validation > 0 and not take.any():
+        raise DataError(
+            f"data.validation: {validation} of {len(labels):,} rows of {len(counts)} classes is no row; "
+            "take more, or 0 for no validation"
+        )
+    chosen = ranks(kind) < take[kind]
+    return order[~chosen], order[chosen]
+
+
+def ranks(labels: np.ndarray) -> np.ndarray:
+    """How many rows of the same label come before each row; labels (rows,) are 0, 1, ..."""
+    counts = np.bincount(labels)
+    ranks = np.empty(len(labels), np.int64)
+    ranks[np.argsort(labels, kind="stable")] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return ranks
