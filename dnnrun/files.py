@@ -266,9 +266,14 @@ def remove_tree(path: StrPath, *, missing_ok: bool = False) -> None:
     _do("rmdir", path, path, os.rmdir, path)
 
 
-def remove_temporaries(folder: StrPath) -> list[Path]:
-    """Remove what killed writers left in `folder`, and return it. Only for who holds the folder's lock."""
+def remove_temporaries(folder: StrPath, older_than: float = 0.0) -> list[Path]:
+    """Remove what killed writers left in `folder`, and return it. Only for who holds the folder's lock.
+
+    Without a lock, `older_than` seconds spare what another process is writing.
+    """
     found = sorted(Path(folder).glob(f"{TEMPORARY}*"))
+    if older_than:
+        found = [path for path in found if os.path.lexists(path) and time.time() - path.lstat().st_mtime > older_than]
     for path in found:
         if path.is_dir() and not path.is_symlink():
             remove_tree(path)

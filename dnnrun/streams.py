@@ -1,4 +1,4 @@
-"""Every random draw is a function of the seed, the name of its stream and a position: nothing to save, no order to keep."""
+"""Every random draw is a function of the seed, its stream's name and a position: nothing to save, no order to keep."""
 
 from __future__ import annotations
 

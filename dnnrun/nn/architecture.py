@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -19,14 +20,15 @@ Units = Annotated[int, Field(gt=0)]
 class BatchNorm(Options):
     """Batch normalization (Ioffe and Szegedy, 2015)."""
 
-    momentum: float = Field(0.9, ge=0, lt=1, description="decay of the old value in the moving statistics")
-    epsilon: float = Field(1e-3, gt=0, description="added to the variance")
-    position: Literal["before", "after"] = Field("before", description="before or after the activation")
-    logits: bool = Field(False, description="normalize the output layer too")
-    scale: bool = Field(True, description="learn a scale (gamma)")
-    center: bool = Field(True, description="learn a shift (beta)")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="decay of the old value in the moving statistics")
+    epsilon: float = Field(default=1e-3, gt=0, description="added to the variance")
+    position: Literal["before", "after"] = Field(default="before", description="before or after the activation")
+    logits: bool = Field(default=False, description="normalize the output layer too")
+    scale: bool = Field(default=True, description="learn a scale (gamma)")
+    center: bool = Field(default=True, description="learn a shift (beta)")
     statistics: Literal["moving", "exact"] = Field(
-        "moving", description="used in evaluation: moving averages, or exact ones over the training set at the end"
+        default="moving",
+        description="used in evaluation: moving averages, or exact ones over the training set at the end",
     )
 
 
@@ -42,11 +44,11 @@ class LayerOptions(Options):
     """One hidden layer: its units, and what it does otherwise than the model."""
 
     units: Units
-    activation: Activation | None = Field(None, description="instead of the model's")
-    initializer: Initializer | None = Field(None, description="instead of the model's")
-    batch_norm: BatchNormChoice = Field(None, description="instead of the model's; false for none")
-    dropout: Rate | None = Field(None, description="instead of the model's")
-    bias: bool | None = Field(None, description="instead of the model's")
+    activation: Activation | None = Field(default=None, description="instead of the model's")
+    initializer: Initializer | None = Field(default=None, description="instead of the model's")
+    batch_norm: BatchNormChoice = Field(default=None, description="instead of the model's; false for none")
+    dropout: Rate | None = Field(default=None, description="instead of the model's")
+    bias: bool | None = Field(default=None, description="instead of the model's")
 
 
 class Dropout(Options):
@@ -81,13 +83,13 @@ class Model(Options):
     )
     activation: Activation = Field(default_factory=_default_activation)
     initializer: Initializer | None = Field(
-        None, description="of every kernel, the output layer's too; unset, chosen by the activation"
+        default=None, description="of every kernel, the output layer's too; unset, chosen by the activation"
     )
     batch_norm: BatchNormChoice = None
     dropout: Annotated[Dropout, Shorthand(_rates, {"type": "number", "minimum": 0, "exclusiveMaximum": 1})] = Field(
         default_factory=Dropout, description="a rate for the hidden layers, or {input, hidden}"
     )
-    bias: bool = Field(True, description="dense layers have a bias, also under batch normalization")
+    bias: bool = Field(default=True, description="dense layers have a bias, also under batch normalization")
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,11 @@ class Layer:
         if self.bias:
             found.append(Tensor(f"{self.name}/bias", (self.units,), 0.0))
         if norm := self.batch_norm:
-            parts = [("scale", 1.0, False)] * norm.scale + [("bias", 0.0, False)] * norm.center
-            parts += [("mean", 0.0, True), ("var", 1.0, True)]
-            found += [Tensor(f"{self.name}/batch_norm/{part}", (self.units,), *rest) for part, *rest in parts]
+            prefix = f"{self.name}/batch_norm"
+            found += [Tensor(f"{prefix}/scale", (self.units,), 1.0)] * norm.scale
+            found += [Tensor(f"{prefix}/bias", (self.units,), 0.0)] * norm.center
+            found.append(Tensor(f"{prefix}/mean", (self.units,), 0.0, statistic=True))
+            found.append(Tensor(f"{prefix}/var", (self.units,), 1.0, statistic=True))
         learned: dict[str, Learned] = self.activation.learned(self.units)
         found += [Tensor(f"{self.name}/activation/{part}", *what) for part, what in learned.items()]
         return tuple(found)
@@ -164,6 +168,17 @@ class Architecture:
     def parameters(self) -> int:
         """Scalars that training can change; the moving statistics of batch normalization are not among them."""
         return sum(tensor.size for tensor in self.tensors if not tensor.statistic)
+
+    def misfit(self, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+        """What keeps tensors of these names and shapes from being this network's, None where nothing does."""
+        wanted = {tensor.name: tensor.shape for tensor in self.tensors}
+        for name in wanted:
+            if name not in shapes:
+                return f"has no tensor {name}, which the network wants"
+            if tuple(shapes[name]) != wanted[name]:
+                return f"tensor {name} has shape {list(shapes[name])}, the network wants {list(wanted[name])}"
+        more = ", ".join(sorted(shapes.keys() - wanted.keys()))
+        return f"has tensors that the network has not: {more}" if more else None
 
 
 def layer_of(tensor: str) -> str:

@@ -1,0 +1,5 @@
+"""`python -m dnnrun`."""
+
+from dnnrun.cli.app import main
+
+main()

@@ -1,0 +1,75 @@
+"""The command `dnnrun`: its verbs, and how it ends.
+
+A verb is a function in a small module beside this one, named in `VERBS`. These modules are imported at every start,
+also for `--help`: they import typer and each other, and everything else inside their functions.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from dnnrun import __version__
+from dnnrun.cli import runs, show, specs, train
+from dnnrun.cli.output import data, talk
+
+VERBS: dict[str, Callable[..., Any]] = {
+    "train": train.train,
+    "eval": train.evaluate,
+    "runs": runs.runs,
+    "show": show.show,
+    "validate": specs.validate,
+    "ls": specs.ls,
+    "cp": specs.cp,
+    "schema": specs.schema,
+}
+
+# rich would make the help take 0.2 s longer and colour it; plain text it is
+app = typer.Typer(name="dnnrun", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        data(f"dnnrun {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def dnnrun(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Train and reuse deep networks that a spec in YAML describes."""
+
+
+for _name, _verb in VERBS.items():
+    app.command(_name)(_verb)
+
+
+def main() -> NoReturn:
+    """The console entry point. Ends the process: 0 done, 1 a run failed, 2 the user's input, 130 or 143 interrupted."""
+    from dnnrun.errors import DnnrunError, Interrupted, SpecError
+
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except SpecError as error:
+        for problem in error.problems:
+            talk(problem)
+        sys.exit(error.exit_code)
+    except DnnrunError as error:
+        talk(str(error) if isinstance(error, Interrupted) else f"error: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # whoever read our output has enough; nothing more can be written, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(0)

@@ -1,0 +1,74 @@
+"""The verb runs: what has been trained here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dnnrun.cli.output import Json, data, data_json, table, talk
+from dnnrun.cli.places import RunsDir
+
+
+def runs(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
+    """List the runs: name, when, status, epochs, metrics."""
+    found = [_row(run) for run in _all(runs_dir)]
+    if as_json:
+        data_json(found)
+        return
+    if not found:
+        talk(f"no runs in {runs_dir}; dnnrun train SPEC makes one")
+        return
+    lines = [["run", "status", "epochs", "validation", "test", "examples/s"]]
+    for row in found:
+        metrics = row["metrics"]
+        scores = [f"{metrics[s]['accuracy']:.4f}" if s in metrics else "-" for s in ("validation", "test")]
+        rate = row["examples_per_s"]
+        lines.append([row["run"], row["status"], str(row["epochs"]), *scores, f"{rate:,.0f}" if rate else "-"])
+    data("\n".join(table(lines)))
+
+
+def _all(runs_dir: Path) -> list[Any]:
+    from dnnrun.store.run import runs_of
+
+    names = sorted(runs_dir.iterdir()) if runs_dir.is_dir() else []
+    return [run for name in names if name.is_dir() for run in runs_of(name)]
+
+
+def _row(run: Any) -> dict[str, Any]:
+    from dnnrun.errors import RunDirectoryError
+    from dnnrun.store import events
+
+    try:
+        meta = run.meta()
+        status, result = meta.get("status", "unknown"), meta.get("result", {})
+        if status == "running" and not _alive(run):
+            status = "killed"
+        done = result.get("epochs")
+        if done is None:
+            done = max((event["epoch"] for event in events.read(run.metrics) if event["event"] == "epoch"), default=0)
+    except RunDirectoryError as error:
+        return {
+            "run": str(run.path),
+            "status": f"unreadable: {error}",
+            "epochs": 0,
+            "metrics": {},
+            "examples_per_s": None,
+        }
+    return {
+        "run": str(run.path),
+        "status": status,
+        "epochs": done,
+        "metrics": result.get("metrics", {}),
+        "examples_per_s": result.get("timing", {}).get("examples_per_s"),
+    }
+
+
+def _alive(run: Any) -> bool:
+    """Whether a process holds the run's lock."""
+    from dnnrun.errors import RunDirectoryError
+
+    try:
+        with run.lock():
+            return False
+    except RunDirectoryError:
+        return True

@@ -1,0 +1,96 @@
+"""The verb show: a resolved spec, and the network it comes to, layer by layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dnnrun.cli.output import Json, data, data_json, table
+from dnnrun.cli.places import DataDir, places
+
+if TYPE_CHECKING:
+    from dnnrun.nn.architecture import Architecture
+
+
+def show(
+    spec: Annotated[str, typer.Argument(help="A spec file, or the name of a packaged config.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key.sub=value, over the spec's own.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show a spec with every default, and its layers, shapes and parameters."""
+    from dnnrun.assemble import read_data
+    from dnnrun.nn.architecture import lay_out
+    from dnnrun.spec.load import dump, load
+
+    loaded = load(spec, overrides or ())
+    dataset, scaling = read_data(loaded, places(data_dir))
+    architecture = lay_out(loaded.model, dataset.width, len(dataset.classes))
+    rows = {split: stop - start for split, (start, stop) in dataset.splits.items()}
+    if as_json:
+        network = _network(architecture)
+        about = {"rows": rows, "features": dataset.width, "classes": list(dataset.classes), "scaling": scaling.type}
+        data_json({"spec": loaded.model_dump(mode="json"), "data": about, "network": network})
+        return
+    data(dump(loaded))
+    counts = ", ".join(f"{count:,} {split}" for split, count in rows.items())
+    data(f"data: {counts} rows of {dataset.width} features, {len(dataset.classes)} classes, scaling {scaling.type}\n")
+    lines = [["layer", "in", "units", "activation", "initializer", "batch norm", "dropout", "parameters"]]
+    for layer in architecture.layers:
+        count = sum(tensor.size for tensor in layer.tensors if not tensor.statistic)
+        lines.append(
+            [
+                layer.name,
+                str(layer.fan_in),
+                str(layer.units),
+                _type(layer.activation),
+                f"{_type(layer.initializer)} ({layer.why_initializer})",
+                f"{layer.batch_norm.position} activation" if layer.batch_norm else "-",
+                f"{layer.dropout:g}" if layer.dropout else "-",
+                f"{count:,}",
+            ]
+        )
+    data("\n".join(table(lines)))
+    data("")
+    rows = [[t.name, _shape(t.shape), _yes(t)] for t in architecture.tensors]
+    data("\n".join(table([["tensor", "shape", "trainable"], *rows])))
+    trainable = [tensor for tensor in architecture.tensors if not tensor.statistic]
+    data(
+        f"\n{len(trainable)} trainable and {len(architecture.tensors)} global variables; "
+        f"{architecture.parameters():,} parameters"
+    )
+
+
+def _network(architecture: Architecture) -> dict[str, Any]:
+    return {
+        "layers": [
+            {
+                "name": layer.name,
+                "inputs": layer.fan_in,
+                "units": layer.units,
+                "activation": layer.activation.model_dump(mode="json"),
+                "initializer": layer.initializer.model_dump(mode="json"),
+                "why_initializer": layer.why_initializer,
+                "batch_norm": layer.batch_norm and layer.batch_norm.model_dump(mode="json"),
+                "dropout": layer.dropout,
+            }
+            for layer in architecture.layers
+        ],
+        "variables": {t.name: {"shape": list(t.shape), "trainable": not t.statistic} for t in architecture.tensors},
+        "trainable_variables": sum(not tensor.statistic for tensor in architecture.tensors),
+        "global_variables": len(architecture.tensors),
+        "parameters": architecture.parameters(),
+    }
+
+
+def _type(component: Any) -> str:
+    return component.type
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _yes(tensor: Any) -> str:
+    return "statistic" if tensor.statistic else "yes"

@@ -1,0 +1,81 @@
+"""What a run shows: a live line with progress on a terminal, a plain line an epoch anywhere else. All on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from dnnrun.watch import Status, Watcher
+
+QUIET_SECONDS = 0.1
+
+
+class Terminal(Watcher):
+    """Plain lines on stderr; on a terminal, a line below them that is drawn anew as the run goes on."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+        self.drawn = 0
+        self.drawn_at = 0.0
+
+    def say(self, line: str) -> None:
+        self._erase()
+        print(line, file=sys.stderr, flush=True)
+
+    def warn(self, line: str) -> None:
+        self.say(f"warning: {line}")
+
+    def status(self, status: Status) -> None:
+        if not self.live or time.monotonic() - self.drawn_at < QUIET_SECONDS:
+            return
+        share = status.step / status.steps
+        filled = round(share * 20)
+        bar = "█" * filled + "░" * (20 - filled)
+        line = (
+            f"{bar} {share:4.0%}  epoch {status.epoch}/{status.epochs}  step {status.step:,}/{status.steps:,}  "
+            f"{status.examples_per_s:,.0f} examples/s  ETA {duration(status.seconds_left)}  loss {status.loss:.4f}"
+        )
+        if status.validation:
+            line += f"  validation {status.validation['accuracy']:.4f}"
+        self._draw(line)
+
+    def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
+        width = len(str(epochs))
+        line = f"epoch {record['epoch']:{width}}/{epochs}  loss {record['train']['loss']:.4f}"
+        if validation := record.get("validation"):
+            line += f"  validation loss {validation['loss']:.4f} accuracy {validation['accuracy']:.4f}"
+        else:
+            line += f"  accuracy {record['train']['accuracy']:.4f}"
+        self.say(f"{line}  {record['timing']['examples_per_s']:,.0f} examples/s")
+
+    def download(self, name: str, done: int, total: int | None) -> None:
+        if self.live:
+            share = f" ({done / total:.0%})" if total else ""
+            self._draw(f"downloading {name}: {done / 2**20:.1f} MiB{share}")
+        elif done == total:
+            self.say(f"downloaded {name}: {done / 2**20:.1f} MiB")
+
+    def close(self) -> None:
+        """Leave nothing half drawn."""
+        self._erase()
+
+    def _draw(self, line: str) -> None:
+        import shutil
+
+        line = line[: shutil.get_terminal_size().columns - 1]
+        print("\r" + line + " " * (self.drawn - len(line)), end="", file=sys.stderr, flush=True)
+        self.drawn, self.drawn_at = len(line), time.monotonic()
+
+    def _erase(self) -> None:
+        if self.drawn:
+            print("\r" + " " * self.drawn + "\r", end="", file=sys.stderr, flush=True)
+            self.drawn = 0
+
+
+def duration(seconds: float) -> str:
+    """As 0:42 or 1:02:03."""
+    whole = max(0, round(seconds))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

@@ -1,0 +1,94 @@
+"""The verbs train and eval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dnnrun.cli.output import Json, data, data_json
+from dnnrun.cli.places import DataDir, RunsDir, compile_cache, places
+
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
+
+
+def train(
+    spec: Annotated[str, typer.Argument(help="A spec file, or the name of a packaged config (dnnrun ls configs).")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key.sub=value, over the spec's own.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest run from its last checkpoint.")
+    ] = False,
+    runs_dir: RunsDir = Path("runs"),
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Train a network from a spec."""
+    from dnnrun.cli.signals import Signals
+    from dnnrun.cli.terminal import Terminal
+    from dnnrun.errors import Interrupted
+    from dnnrun.experiment import train as run
+    from dnnrun.spec.load import load
+
+    loaded = load(spec, overrides or ())
+    terminal = Terminal()
+    try:
+        result = run(
+            loaded,
+            runs=runs_dir,
+            resume=resume,
+            places=places(data_dir, terminal),
+            watcher=terminal,
+            stop=Signals(),
+            cache=compile_cache(),
+            age=_age(),
+        )
+    except Interrupted as stopped:
+        if as_json:
+            data_json(stopped.result)
+        raise
+    finally:
+        terminal.close()
+    if as_json:
+        data_json(result.as_json())
+        return
+    for split, metrics in result.metrics.items():
+        terminal.say(f"{split:>10}: " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+    terminal.say(f"{result.run}")
+
+
+def evaluate(
+    checkpoint: Annotated[str, typer.Argument(help="A run (runs/NAME), a checkpoint folder, or .../best.")],
+    split: Annotated[str | None, typer.Option("--split", help="train, validation or test.")] = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Loss and accuracy of a checkpoint on the test split, else validation, else train."""
+    from dnnrun.cli.terminal import Terminal
+    from dnnrun.trained import evaluate as score
+
+    terminal = Terminal()
+    found = score(
+        checkpoint,
+        split=split,
+        places=places(data_dir, terminal),
+        watcher=terminal,
+        device=device,
+        cache=compile_cache(),
+    )
+    terminal.close()
+    if as_json:
+        data_json(found.as_json())
+        return
+    values = "  ".join(f"{name} {value:.4f}" for name, value in found.metrics.items())
+    data(f"{found.split}: {values}  ({found.examples:,} examples, {found.checkpoint})")
+
+
+def _age() -> float:
+    """Seconds since this process began, imports and all."""
+    import time
+
+    import psutil
+
+    return max(0.0, time.time() - psutil.Process().create_time())

@@ -1,0 +1,83 @@
+"""The sections of a spec and what they mean; their defaults are the ones of docs/spec.md."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dnnrun.component import Options
+from dnnrun.data.select import Selection
+from dnnrun.data.source import Source
+from dnnrun.nn.architecture import Model
+from dnnrun.nn.loss import Loss
+from dnnrun.optim.clipping import Clipping
+from dnnrun.optim.optimizer import Optimizer
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+METRICS = ("loss", "accuracy")
+
+
+class Data(Selection):
+    """Which rows the network learns from."""
+
+    source: Source
+    scale: Literal["none", "unit", "standardize"] | None = Field(
+        default=None, description="unset: unit for images, standardize for tables"
+    )
+
+
+class Every(Options):
+    """How often: exactly one of `{seconds: N}`, `{steps: N}`, `{epochs: N}`."""
+
+    seconds: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, gt=0)
+    epochs: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Every:
+        if sum(value is not None for value in (self.seconds, self.steps, self.epochs)) != 1:
+            raise ValueError("wanted exactly one of seconds, steps and epochs, as {seconds: 30}")
+        return self
+
+
+class EarlyStopping(Options):
+    """Stop when `train.monitor` has not improved for `patience` epochs."""
+
+    patience: int = Field(gt=0, description="epochs without a better value before the run stops")
+    min_delta: float = Field(default=0.0, ge=0, description="an improvement smaller than this does not count")
+    restore_best: bool = Field(default=True, description="end with the best epoch's weights instead of the last one's")
+
+
+class Train(Options):
+    """How the network is trained."""
+
+    optimizer: Optimizer = Field(default_factory=lambda: Optimizer.parse("adam"))
+    loss: Loss = Field(default_factory=lambda: Loss.parse("cross_entropy"))
+    clip: Clipping | None = Field(default=None, description="bounds the gradients before the optimizer")
+    batch_size: int = Field(default=100, gt=0)
+    epochs: int = Field(default=20, gt=0)
+    l1: float = Field(
+        default=0.0, ge=0, description="this times the sum of absolute kernel values is added to the loss"
+    )
+    l2: float = Field(
+        default=0.0, ge=0, description="this times half the sum of squared kernel values is added to the loss"
+    )
+    max_norm: float | None = Field(default=None, gt=0, description="largest L2 norm of a unit's incoming weights")
+    early_stopping: EarlyStopping | None = None
+    monitor: Literal["validation.loss", "validation.accuracy", "train.loss", "train.accuracy"] | None = Field(
+        default=None, description="what best means; unset: validation.loss, or train.loss without validation rows"
+    )
+    checkpoint_every: Every = Field(default_factory=lambda: Every(seconds=30.0))
+    device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
+    threads: Annotated[int, Field(gt=0)] | Literal["auto"] = "auto"
+
+
+class Spec(Options):
+    """A dnnrun spec: the data, the network, and how it is trained."""
+
+    name: str = Field(pattern=NAME, description="of the run's folder; unset: the spec file's name")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="of the weights, the order of rows and every random draw")
+    data: Data
+    model: Model
+    train: Train = Field(default_factory=lambda: Train())

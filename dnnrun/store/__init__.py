@@ -1,0 +1,1 @@
+"""Run directories, checkpoints, events: what a run leaves on disk, and how it is found again. No JAX."""

@@ -1,0 +1,50 @@
+"""metrics.jsonl: append-only events, one JSON object a line, cut back to a checkpoint's step on resume."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dnnrun import files
+from dnnrun.errors import RunDirectoryError
+
+
+def append(path: Path, event: Mapping[str, Any]) -> None:
+    """Add one event. A number that is not finite becomes null, which JSON has and nan it has not."""
+    files.append(path, (json.dumps(_finite(event)) + "\n").encode())
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Every event. A last line that a kill cut short is left out; any other broken line is an error."""
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    events = []
+    for number, line in enumerate(lines, 1):
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            if number == len(lines) and not line.endswith(b"\n"):
+                break
+            raise RunDirectoryError(f"{path}:{number}: not JSON; the file was changed by something else") from None
+    return events
+
+
+def cut(path: Path, step: int) -> None:
+    """Keep the epoch events up to and including `step`: what a resume at that step would write again goes."""
+    if not path.exists():
+        return
+    kept = [event for event in read(path) if event.get("event") == "epoch" and event["step"] <= step]
+    files.write_atomic(path, "".join(json.dumps(event) + "\n" for event in kept).encode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, (list, tuple)) else value

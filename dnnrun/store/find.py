@@ -1,0 +1,70 @@
+"""From what a person types to a checkpoint: a run, a run directory, a checkpoint folder, `.../best`, `.../step-N`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dnnrun.errors import CheckpointError
+from dnnrun.store.checkpoint import MANIFEST, Checkpoint, open_checkpoint, pointed, saved
+from dnnrun.store.run import CHECKPOINTS, META, RunDirectory, runs_of
+
+STEP = re.compile(r"step-0*(\d+)((?:-\d+)?)")
+
+
+def find_checkpoint(argument: str | Path) -> Checkpoint:
+    """The checkpoint that `argument` names: of a run its `last`, of a name its newest finished run's.
+
+    Raises CheckpointError when there is none, listing what is there.
+    """
+    path = Path(argument)
+    try:
+        return _find(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _find(path: Path) -> Checkpoint:
+    if (path / MANIFEST).is_file():
+        return open_checkpoint(path.resolve())
+    if (path / META).is_file():
+        return _of_run(path, "last")
+    if path.is_dir() and (found := runs_of(path)):
+        return _of_run(_finished(path, found), "last")
+    if (path.name in ("best", "last") or STEP.fullmatch(path.name)) and path.parent.is_dir():
+        parent = path.parent.parent if path.parent.name == CHECKPOINTS else path.parent
+        if (parent / META).is_file():
+            return _of_run(parent, path.name)
+        if found := runs_of(parent):
+            return _of_run(_finished(parent, found), path.name)
+    return open_checkpoint(path) if path.exists() else _missing(path)
+
+
+def _finished(folder: Path, found: list[RunDirectory]) -> Path:
+    for run in reversed(found):
+        if run.meta().get("status") == "done":
+            return run.path
+    newest = found[-1]
+    raise CheckpointError(
+        f"{folder}: no finished run (the newest, {newest.path.name}, is {newest.meta().get('status')}); "
+        f"resume it, or name its checkpoint: {newest.path / CHECKPOINTS / 'last'}"
+    )
+
+
+def _of_run(run: Path, which: str) -> Checkpoint:
+    checkpoints = run / CHECKPOINTS
+    if step := STEP.fullmatch(which):
+        for folder in saved(checkpoints):
+            if (match := STEP.fullmatch(folder.name)) and match.groups() == step.groups():
+                return open_checkpoint(folder)
+    elif folder := pointed(checkpoints, which):
+        return open_checkpoint(folder)
+    there = ", ".join(folder.name for folder in saved(checkpoints)) or "none yet"
+    raise CheckpointError(f"{run}: no checkpoint {which}; there: {there}")
+
+
+def _missing(path: Path) -> Checkpoint:
+    near = path.parent if path.parent.is_dir() else None
+    names = sorted(p.name for p in near.iterdir() if p.is_dir() and not p.name.startswith("."))[:10] if near else []
+    there = f"; {near} has {', '.join(names)}" if names else ""
+    raise CheckpointError(f"{path}: not found; wanted a run or a checkpoint folder{there}")

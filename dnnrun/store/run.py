@@ -1,0 +1,94 @@
+"""A run directory: made, opened again, locked while it is written, and its small files."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dnnrun import files
+from dnnrun.errors import ResumeError, RunDirectoryError
+
+SPEC, METRICS, META, LOG, LOCK, CHECKPOINTS = (
+    "spec.yaml", "metrics.jsonl", "meta.json", "out.log", ".lock", "checkpoints",
+)  # fmt: skip
+ABANDONED = 600.0  # seconds after which something unfinished beside the runs is a killed process's
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """runs/<name>/<timestamp>-<id>/ and the places in it."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.path / SPEC
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / METRICS
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / CHECKPOINTS
+
+    def lock(self) -> files.Lock:
+        """The right to write here, held until released. Raises RunDirectoryError naming the process that has it."""
+        return files.lock(self.path / LOCK)
+
+    def meta(self) -> dict[str, Any]:
+        """What meta.json says."""
+        path = self.path / META
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise RunDirectoryError(f"{self.path}: not a run directory (no {META})") from None
+        except (OSError, ValueError) as error:
+            raise RunDirectoryError(f"{path}: cannot be read ({error})") from None
+
+    def write_meta(self, meta: Mapping[str, Any]) -> None:
+        files.write_atomic(self.path / META, (json.dumps(meta, indent=1) + "\n").encode())
+
+    def log(self, line: str) -> None:
+        """Add a line to out.log, with the time before it."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        files.append(self.path / LOG, f"{stamp} {line}\n".encode())
+
+
+def create(runs: Path, name: str, spec: str, meta: Mapping[str, Any]) -> RunDirectory:
+    """A new run directory under `runs`/`name`, complete when it appears, and `latest` pointing to it."""
+    parent = runs / name
+    files.make_folder(parent, exist_ok=True)
+    files.remove_temporaries(parent, older_than=ABANDONED)
+    now = time.time_ns()
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.localtime(now // 10**9))
+    path = parent / f"{stamp}-{now // 1000 % 10**6:05x}{secrets.token_hex(1)}"  # names in the order of time
+    contents = {SPEC: spec.encode(), META: (json.dumps(dict(meta), indent=1) + "\n").encode(), METRICS: b""}
+    files.publish_folder(path, contents)
+    files.make_folder(path / CHECKPOINTS)
+    files.point(parent / "latest", Path(path.name))
+    return RunDirectory(path)
+
+
+def runs_of(folder: Path) -> list[RunDirectory]:
+    """The runs kept under one name, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if (path / META).is_file() and not path.is_symlink()]
+    found = [path for path in found if not path.name.startswith(files.TEMPORARY)]
+    return [RunDirectory(path) for path in sorted(found)]
+
+
+def newest(runs: Path, name: str) -> RunDirectory:
+    """The newest run of this name. Raises ResumeError when there is none."""
+    latest = runs / name / "latest"
+    if latest.is_symlink() and latest.exists():
+        return RunDirectory(runs / name / latest.readlink())
+    if found := runs_of(runs / name):
+        return found[-1]
+    raise ResumeError(f"{runs / name}: nothing to resume (no run of this name); train without --resume to begin one")

@@ -1,0 +1,85 @@
+"""Which device trains, with how many threads, and where compiled code is kept. Called before anything else of JAX."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dnnrun.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The device in use: its platform (cpu, gpu, tpu), its name, how many, and the threads of a CPU."""
+
+    platform: str
+    kind: str
+    count: int
+    threads: int
+
+    def __str__(self) -> str:
+        many = f"{self.count} x " if self.count > 1 else ""
+        threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.platform == "cpu" else ""
+        return f"{many}{self.platform} ({self.kind}{threads})"
+
+
+def available_threads() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare(device: str, threads: int | str, cache: Path | None, preferred: int | None = None) -> Machine:
+    """Choose the device and start JAX on it. `device` is auto, cpu, gpu or tpu; compiled code is kept in `cache`.
+
+    `preferred` is what `auto` threads come to, unless JAX runs already.
+    Raises DeviceError when the named device is absent, or JAX runs already with another number of threads.
+    """
+    wanted = (preferred or available_threads()) if threads == "auto" else int(threads)
+    started = "jax" in sys.modules and _started()
+    if not started:
+        os.environ["NPROC"] = str(wanted)  # what XLA sizes its thread pool by
+    import jax
+
+    if not started:
+        if device != "auto":
+            jax.config.update("jax_platforms", {"gpu": "cuda,rocm"}.get(device, device))
+        if cache is not None:
+            jax.config.update("jax_compilation_cache_dir", str(cache))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+            jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    elif threads != "auto" and os.environ.get("NPROC") != str(wanted):
+        raise DeviceError(
+            f"train.threads: JAX runs in this process already with {os.environ.get('NPROC', 'its own number of')} "
+            f"threads; wanted {wanted}: ask for it in a new process, or set train.threads to auto"
+        )
+    try:
+        devices = jax.devices() if device == "auto" else jax.devices(device)
+    except RuntimeError as error:
+        jax.config.update("jax_platforms", None)
+        raise DeviceError(
+            f"train.device: {device} was asked for and is not there ({str(error).splitlines()[0]}); "
+            "use cpu or auto, or install dnnrun with the extra for it (cuda, tpu)"
+        ) from None
+    found = devices[0]
+    used = int(os.environ.get("NPROC") or available_threads())
+    return Machine(found.platform, found.device_kind, len(devices), used)
+
+
+def _started() -> bool:
+    from jax._src import xla_bridge
+
+    return xla_bridge.backends_are_initialized()
+
+
+def free_memory() -> int:
+    """Bytes that can still be taken on this machine, of what the container allows where there is one."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    with suppress(OSError, ValueError):
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return free

@@ -1,0 +1,196 @@
+"""The compiled functions of one phase of a run: train_chunk, evaluate. What trains is fixed for a phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from dnnrun.nn.architecture import is_kernel, layer_of
+from dnnrun.nn.network import Split, Tensors
+from dnnrun.optim.constraint import max_norm
+from dnnrun.train.state import Batches, TrainState, fresh_state
+
+Losses = Callable[[jax.Array, jax.Array], jax.Array]
+EVALUATION_BLOCK = 1000
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a step minimises and how.
+
+    loss, evaluation_loss: logits (n, outputs), labels (n,) -> losses (n,). direction: the optimizer without its rate.
+    rate: step -> learning rate. l1, l2: penalties on the trainable kernels. max_norm: bound of a unit's weights.
+    """
+
+    loss: Losses
+    evaluation_loss: Losses
+    direction: optax.GradientTransformation
+    rate: Callable[[jax.Array], jax.Array]
+    batch_size: int
+    steps_per_epoch: int
+    clip: optax.GradientTransformation | None = None
+    l1: float = 0.0
+    l2: float = 0.0
+    max_norm: float | None = None
+
+
+@dataclass
+class Program:
+    """The functions of one phase, each compiled once.
+
+    `trainable` names the layers that learn; the tensors of the others are passed as `frozen` and never change, unless
+    `moving` names such a layer: its batch-norm statistics go on moving. The inputs are those of layer number `first`.
+    `joined` says after how many epochs a layer began to learn (0 unless said): layers that joined together share an
+    optimizer state. `factors` multiplies the learning rate of a layer.
+    """
+
+    split: Split
+    objective: Objective
+    trainable: frozenset[str]
+    moving: frozenset[str] = frozenset()
+    first: int = 0
+    joined: Mapping[str, int] = field(default_factory=dict)
+    factors: Mapping[str, float] = field(default_factory=dict)
+    traces: int = 0
+    _train: Any = field(default=None, repr=False)
+    _evaluate: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        names = self.split.architecture.names
+        self.still = frozenset(names) - self.trainable - self.moving
+        self.used = frozenset(names[self.first :])
+        statistics = {t.name for t in self.split.architecture.tensors if t.statistic}
+        self.params = [t.name for t in self.split.architecture.tensors if layer_of(t.name) in self.trainable]
+        self.params = [name for name in self.params if name not in statistics]
+        self.groups: dict[str, list[str]] = {}
+        for name in self.params:
+            self.groups.setdefault(str(self.joined.get(layer_of(name), 0)), []).append(name)
+        self.statistics = [name for name in statistics if layer_of(name) not in self.still]
+
+    def begin(self, tensors: Mapping[str, Any]) -> tuple[TrainState, Tensors]:
+        """The state before the first step and the frozen tensors, of all the network's tensors by name."""
+        arrays = {name: jnp.asarray(value) for name, value in tensors.items()}
+        params = {name: arrays[name] for name in self.params}
+        statistics = {name: arrays[name] for name in self.statistics}
+        frozen = {name: a for name, a in arrays.items() if name not in params and name not in statistics}
+        optimizer = {
+            group: self.objective.direction.init({name: params[name] for name in names})
+            for group, names in self.groups.items()
+        }
+        return fresh_state(params, statistics, optimizer), frozen
+
+    def compile(self, state: TrainState, frozen: Tensors, data: Batches) -> None:
+        """Compile both functions for these shapes, in two threads: XLA releases the interpreter while it works."""
+        frozen = self._needed(frozen)
+        bound = jax.ShapeDtypeStruct((), jnp.int32)
+        train = jax.jit(self._chunk).lower(state, frozen, data, bound, bound)
+        with ThreadPoolExecutor(1) as pool:
+            training: Future[Any] = pool.submit(train.compile)
+            tensors = {**frozen, **state.params, **state.statistics}
+            self._evaluate = jax.jit(self._score).lower(tensors, data, bound, bound).compile()
+            self._train = training.result()
+
+    def train_chunk(self, state: TrainState, frozen: Tensors, data: Batches, start: int, stop: int) -> TrainState:
+        """The state after steps `start` (which is `state.step`) to `stop` (excluded), all of one epoch."""
+        return self._train(state, self._needed(frozen), data, jnp.int32(start), jnp.int32(stop))
+
+    def evaluate(self, tensors: Tensors, data: Batches, start: int, stop: int) -> dict[str, float]:
+        """Mean loss and accuracy over the rows `start` to `stop` (excluded), every row once."""
+        self._evaluate = self._evaluate or jax.jit(self._score)
+        loss, correct = self._evaluate(self._needed(tensors), data, jnp.int32(start), jnp.int32(stop))
+        return {"loss": float(loss) / (stop - start), "accuracy": int(correct) / (stop - start)}
+
+    def _needed(self, tensors: Mapping[str, Any]) -> Tensors:
+        return {name: value for name, value in tensors.items() if layer_of(name) in self.used}
+
+    def _chunk(self, state: TrainState, frozen: Tensors, data: Batches, start: jax.Array, stop: jax.Array):
+        self.traces += 1
+        return lax.fori_loop(start, stop, lambda step, state: self.step(state, frozen, data, step), state)
+
+    def step(self, state: TrainState, frozen: Tensors, data: Batches, step: jax.Array) -> TrainState:
+        """One step of gradient descent on the batch of this step."""
+        goal = self.objective
+        within = step % goal.steps_per_epoch
+        rows = lax.dynamic_slice(data.order, (within * goal.batch_size,), (goal.batch_size,))
+        x, labels = data.take(rows)
+        key = jax.random.fold_in(jax.random.wrap_key_data(data.key, impl="threefry2x32"), step)
+
+        def total_loss(params: Tensors):
+            network = self.split.merge(self.whole({**frozen, **state.statistics, **params}))
+            logits = network(x, key=key, still=self.still, first=self.first)
+            losses = goal.loss(logits, labels)
+            return losses.mean() + self.penalty(params), (losses.sum(), logits, self.split.statistics(network))
+
+        (total, (loss, logits, statistics)), gradients = jax.value_and_grad(total_loss, has_aux=True)(state.params)
+        rate = goal.rate(step) * state.rate_scale
+        params, optimizer = self.update(state, gradients, rate)
+        first = within == 0
+        correct = jnp.sum(jnp.argmax(logits, -1) == labels, dtype=jnp.int32)
+        bad = (state.bad_step < 0) & ~jnp.isfinite(total)
+        return replace(
+            state,
+            step=step + 1,
+            params=params,
+            statistics={name: statistics[name] for name in state.statistics},
+            optimizer=optimizer,
+            rate=rate,
+            loss_sum=jnp.where(first, 0, state.loss_sum) + loss,
+            correct=jnp.where(first, 0, state.correct) + correct,
+            bad_step=jnp.where(bad, step, state.bad_step),
+        )
+
+    def penalty(self, params: Tensors) -> jax.Array | float:
+        """l1 * sum |w| + l2 * sum w^2 / 2 over the trainable kernels."""
+        kernels = [value for name, value in params.items() if is_kernel(name)]
+        total = 0.0
+        if self.objective.l1:
+            total = total + self.objective.l1 * sum(jnp.sum(jnp.abs(kernel)) for kernel in kernels)
+        if self.objective.l2:
+            total = total + self.objective.l2 * sum(jnp.sum(kernel * kernel) for kernel in kernels) / 2
+        return total
+
+    def update(self, state: TrainState, gradients: Tensors, rate: jax.Array) -> tuple[Tensors, Any]:
+        """Parameters and optimizer state after clipping, the optimizer, the rate and the constraint."""
+        goal = self.objective
+        if goal.clip is not None:
+            clipped, _ = goal.clip.update(gradients, goal.clip.init(state.params), state.params)
+            gradients = dict(clipped)  # type: ignore[arg-type]
+        params: Tensors = {}
+        optimizer: dict[str, Any] = {}
+        for group, names in self.groups.items():
+            old = {name: state.params[name] for name in names}
+            own = {name: gradients[name] for name in names}
+            directions: Any
+            directions, optimizer[group] = goal.direction.update(own, state.optimizer[group], old)
+            for name in names:
+                params[name] = old[name] - rate * self.factors.get(layer_of(name), 1.0) * directions[name]
+        if goal.max_norm is not None:
+            params = {n: max_norm(v, goal.max_norm) if is_kernel(n) else v for n, v in params.items()}
+        return params, optimizer
+
+    def _score(self, tensors: Tensors, data: Batches, start: jax.Array, stop: jax.Array):
+        network = self.split.merge(self.whole(tensors))
+        block = min(EVALUATION_BLOCK, data.features.shape[0])
+
+        def add(number: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            rows = start + number * block + jnp.arange(block, dtype=jnp.int32)
+            here = rows < stop
+            x, labels = data.take(jnp.minimum(rows, stop - 1))
+            logits = network(x, first=self.first)
+            losses = jnp.where(here, self.objective.evaluation_loss(logits, labels), 0)
+            hits = here & (jnp.argmax(logits, -1) == labels)
+            return sums[0] + losses.sum(), sums[1] + hits.sum(dtype=jnp.int32)
+
+        return lax.fori_loop(0, (stop - start + block - 1) // block, add, (jnp.float32(0), jnp.int32(0)))
+
+    def whole(self, tensors: Tensors) -> Tensors:
+        """`tensors`, and empty ones for the layers below `first`: not called, but the graph has a place for them."""
+        absent = (t.name for t in self.split.architecture.tensors if t.name not in tensors)
+        return {**dict.fromkeys(absent, jnp.zeros(())), **tensors}

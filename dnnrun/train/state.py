@@ -1,0 +1,72 @@
+"""What training changes (TrainState) and what it reads (Batches), both pytrees of arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dnnrun.nn.network import Tensors
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TrainState:
+    """All that a step reads and writes.
+
+    step: int32 scalar, steps done since the run began. params: the trainable tensors, name -> float32. statistics:
+    the moving statistics that training updates. optimizer: optax's states of `params` alone, by the epoch after which
+    they joined. rate_scale: float32 scalar, 1 unless a plateau lowered it. rate: the learning rate of the last step.
+    loss_sum, correct: sums over the examples of this epoch's steps so far. bad_step: int32, the first step whose loss
+    was not finite, -1 while there is none.
+    """
+
+    step: jax.Array
+    params: Tensors
+    statistics: Tensors
+    optimizer: Any
+    rate_scale: jax.Array
+    rate: jax.Array
+    loss_sum: jax.Array
+    correct: jax.Array
+    bad_step: jax.Array
+
+
+def fresh_state(params: Tensors, statistics: Tensors, optimizer: Any) -> TrainState:
+    """The state before the first step."""
+    return TrainState(
+        step=jnp.int32(0),
+        params=params,
+        statistics=statistics,
+        optimizer=optimizer,
+        rate_scale=jnp.float32(1),
+        rate=jnp.float32(0),
+        loss_sum=jnp.float32(0),
+        correct=jnp.int32(0),
+        bad_step=jnp.int32(-1),
+    )
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Batches:
+    """The rows on the device, and how a batch is taken from them.
+
+    features: (rows, width), uint8 or float32, of all splits. labels: (rows,), int32. offset, factor: float32 scalars
+    or (width,), an input is (features - offset) * factor. order: (training rows,) int32, this epoch's permutation.
+    key: (2,) uint32, the run's key; the step is folded in.
+    """
+
+    features: jax.Array
+    labels: jax.Array
+    offset: jax.Array
+    factor: jax.Array
+    order: jax.Array
+    key: jax.Array
+
+    def take(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Inputs (n, width) float32 and labels (n,) of these row numbers."""
+        x = self.features[rows].astype(jnp.float32)
+        return (x - self.offset) * self.factor, self.labels[rows]

@@ -1,0 +1,51 @@
+"""Where a loss that is not finite comes from: the first layer, in the order of the computation, that went bad."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from dnnrun.nn.architecture import layer_of
+from dnnrun.nn.network import Tensors, dropout
+from dnnrun.train.program import Program
+from dnnrun.train.state import Batches, TrainState
+
+
+def first_bad_layer(
+    program: Program, state: TrainState, frozen: Tensors, data: Batches, rows: range | None = None
+) -> tuple[str, str]:
+    """The layer and what of it is not finite, in the step that begins with `state`, or in evaluating it on `rows`.
+
+    Weights come first (a gradient of the step before broke them), then, layer by layer, what is computed from them,
+    and last the loss itself.
+    """
+    tensors = {**frozen, **state.statistics, **state.params}
+    for tensor in program.split.architecture.tensors:
+        if tensor.name in tensors and not bool(jnp.all(jnp.isfinite(tensors[tensor.name]))):
+            return layer_of(tensor.name), f"its {tensor.name.partition('/')[2]}, after the step before"
+    step, goal = state.step, program.objective
+    loss = goal.loss if rows is None else goal.evaluation_loss
+    within = step % goal.steps_per_epoch
+    batch = lax.dynamic_slice(data.order, (within * goal.batch_size,), (goal.batch_size,))
+    x, labels = data.take(batch if rows is None else jnp.asarray(rows))
+    if not bool(jnp.all(jnp.isfinite(x))):
+        return "the inputs", "a value of the data"
+    layers = program.split.architecture.layers
+    network = program.split.merge(program.whole(tensors))
+    key = (
+        None if rows is not None else jax.random.fold_in(jax.random.wrap_key_data(data.key, impl="threefry2x32"), step)
+    )
+    if key is not None and program.first == 0:
+        x = dropout(x, program.split.architecture.input_dropout, jax.random.fold_in(key, len(layers)))
+    for number in range(program.first, len(layers)):
+        dense = getattr(network, layers[number].name)
+        if not bool(jnp.all(jnp.isfinite(dense.pre_activation(x)))):
+            return layers[number].name, "its pre-activations"
+        own = None if key is None else jax.random.fold_in(key, number)
+        x = dense(x, key=own, still=layers[number].name in program.still)
+        if not bool(jnp.all(jnp.isfinite(x))):
+            return layers[number].name, "its outputs"
+    if not bool(jnp.all(jnp.isfinite(loss(x, labels)))):
+        return layers[-1].name, "the loss of its logits"
+    return layers[-1].name, "the penalty on the kernels"

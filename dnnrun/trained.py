@@ -1,0 +1,164 @@
+"""A trained network read back from a checkpoint: its layers, its predictions, its metrics on a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dnnrun.data.scale import Scaling
+from dnnrun.data.source import Places
+from dnnrun.errors import CheckpointError, DataError
+from dnnrun.nn.architecture import Architecture, lay_out, layer_of
+from dnnrun.spec.load import load_mapping
+from dnnrun.spec.sections import Spec
+from dnnrun.store.checkpoint import Checkpoint
+from dnnrun.store.find import find_checkpoint
+from dnnrun.watch import Watcher
+
+SPLITS = ("test", "validation", "train")  # in the order that eval prefers them
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a checkpoint on one split."""
+
+    checkpoint: Path
+    split: str
+    examples: int
+    metrics: Mapping[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """What `eval --json` prints."""
+        return {
+            "checkpoint": str(self.checkpoint),
+            "split": self.split,
+            "examples": self.examples,
+            "metrics": dict(self.metrics),
+        }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with its weights. Inputs are raw: its own scaling is applied to them."""
+
+    checkpoint: Checkpoint
+
+    @cached_property
+    def spec(self) -> Spec:
+        return load_mapping(dict(self.checkpoint.manifest["spec"]), where=str(self.checkpoint.folder))
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        return lay_out(self.spec.model, self.checkpoint.manifest["features"], len(self.classes))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the outputs."""
+        return tuple(self.checkpoint.manifest["classes"])
+
+    @cached_property
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Every tensor by name, as `hidden1/kernel`; verified against the manifest and the network."""
+        found = self.checkpoint.model()
+        if misfit := self.architecture.misfit({name: value.shape for name, value in found.items()}):
+            raise CheckpointError(f"{self.checkpoint.folder}: {misfit}")
+        return found
+
+    @cached_property
+    def layers(self) -> dict[str, dict[str, np.ndarray]]:
+        """The tensors of each layer, as `layers["hidden1"]["kernel"]`, from the first layer to `outputs`."""
+        found: dict[str, dict[str, np.ndarray]] = {name: {} for name in self.architecture.names}
+        for name, value in self.tensors.items():
+            found[layer_of(name)][name.partition("/")[2]] = value
+        return found
+
+    def logits(self, x: Any) -> np.ndarray:
+        """The outputs before the softmax, (rows, classes) float32, for raw inputs (rows, features)."""
+        from dnnrun.train.program import EVALUATION_BLOCK as block
+
+        try:
+            x = np.asarray(x)
+        except ValueError:
+            raise DataError(
+                "inputs of rows that differ in length; wanted [rows, features], one row an example"
+            ) from None
+        if x.ndim != 2 or x.shape[1] != self.architecture.features:
+            wanted = self.architecture.features
+            raise DataError(f"inputs of shape {list(x.shape)}; wanted [rows, {wanted}], one row an example")
+        if x.dtype.kind not in "biuf":
+            raise DataError(f"inputs of type {x.dtype}; wanted numbers")
+        scaling = Scaling.from_json(self.checkpoint.manifest["preprocessing"])
+        pieces = []
+        for at in range(0, len(x), block):
+            piece = x[at : at + block]
+            padded = np.zeros((block, x.shape[1]), np.float32)
+            with np.errstate(over="ignore"):
+                padded[: len(piece)] = scaling.apply(piece)
+            if len(bad := np.flatnonzero(~np.isfinite(padded).all(1))):
+                raise DataError(f"inputs with nan or infinity, first in row {at + bad[0]}; wanted finite numbers")
+            pieces.append(np.asarray(self._forward(padded))[: len(piece)])
+        return np.concatenate(pieces) if pieces else np.zeros((0, self.architecture.outputs), np.float32)
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """The probability of each class, (rows, classes) float32."""
+        logits = self.logits(x)
+        powers = np.exp(logits - logits.max(1, keepdims=True))
+        return powers / powers.sum(1, keepdims=True)
+
+    def predict(self, x: Any) -> np.ndarray:
+        """The most probable class of each row, (rows,): numbers where every class name is one, else names."""
+        numeric = all(name.isdecimal() for name in self.classes)
+        names = np.array([int(name) for name in self.classes] if numeric else self.classes)
+        return names[self.logits(x).argmax(1)]
+
+    @cached_property
+    def _forward(self) -> Any:
+        import jax
+        import jax.numpy as jnp
+
+        from dnnrun.nn.network import Split
+
+        network = Split(self.architecture).merge({name: jnp.asarray(value) for name, value in self.tensors.items()})
+        return jax.jit(lambda x: network(x))
+
+
+def load(checkpoint: str | Path) -> Trained:
+    """The network of a run (`runs/NAME`), a run directory, or a checkpoint folder. Raises CheckpointError."""
+    return Trained(find_checkpoint(checkpoint))
+
+
+def evaluate(
+    checkpoint: str | Path,
+    *,
+    split: str | None = None,
+    places: Places | None = None,
+    watcher: Watcher | None = None,
+    device: str = "auto",
+    cache: Path | None = None,
+) -> Evaluation:
+    """Loss and accuracy of a checkpoint on a split of its own data: test, else validation, else train.
+
+    Raises CheckpointError for a damaged or missing checkpoint, DataError for a split that the data has not.
+    """
+    from dnnrun.assemble import assemble
+
+    trained = load(checkpoint)
+    tensors = trained.tensors
+    spec, threads = trained.spec, trained.spec.train.threads
+    here = spec.train.model_copy(update={"device": device, "threads": "auto"})  # not where it was trained
+    spec = spec.model_copy(update={"train": here})
+    scaling = Scaling.from_json(trained.checkpoint.manifest["preprocessing"])
+    parts = assemble(spec, places or Places(), cache, None if threads == "auto" else threads, scaling)
+    if parts.dataset.hash != trained.checkpoint.manifest["data_hash"] and watcher:
+        watcher.warn("the data is not what this network was trained with; the numbers are of the data as it is now")
+    chosen = split or next(name for name in SPLITS if name in parts.dataset.splits)
+    start, stop = parts.dataset.splits.get(chosen, (0, 0))
+    if start == stop:
+        raise DataError(f"--split {chosen}: there are none of these rows; there are {', '.join(parts.dataset.splits)}")
+    metrics = parts.evaluate(tensors, chosen)
+    return Evaluation(trained.checkpoint.folder, chosen, stop - start, metrics)
