@@ -20,7 +20,9 @@ ENTRY_POINTS = "dnnrun.components"
 class Options(BaseModel):
     """A frozen, strict mapping of options: unknown keys, coerced types, nan and inf are all refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True, serialize_by_alias=True
+    )
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
 
 from dnnrun import files
 from dnnrun.data.source import Places
@@ -22,7 +25,7 @@ from dnnrun.store.run import RunDirectory, create, newest
 from dnnrun.watch import Status, Watcher
 
 if TYPE_CHECKING:
-    from dnnrun.train.loop import Progress
+    from dnnrun.train.loop import Plan, Progress
     from dnnrun.train.state import TrainState
 
 Stop = Callable[[], int | None]
@@ -39,10 +42,14 @@ class Result:
     metrics: Mapping[str, Mapping[str, float]]
     timing: Mapping[str, float | None]
     parameters: Mapping[str, int]
+    transfer: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What `train --json` prints."""
-        return {**asdict(self), "run": str(self.run)}
+        """What `train --json` prints; `transfer` only where layers were reused."""
+        found = {**asdict(self), "run": str(self.run)}
+        if self.transfer is None:
+            del found["transfer"]
+        return found
 
 
 def train(
@@ -122,13 +129,16 @@ class _Training:
             from dnnrun.assemble import assemble
 
             threads = self.meta.get("threads") if self.point and self.spec.train.threads == "auto" else None
-            parts = self.parts = assemble(self.spec, places, cache, threads)
+            manifest = self.point.manifest if self.point else None
+            sources = [source["checkpoint"] for source in self.meta.get("sources", [])] or None
+            parts = self.parts = assemble(self.spec, places, cache, threads, manifest, sources)
             self._say(f"device: {parts.machine}")
             self._opening(describing.result())
+            self._tell_plan()
         state, progress = self._start()
         self._say(f"data: {parts.account()}")
         self._say(f"network: {parts.network_account()}")
-        state = self._fit(state, progress)
+        state = self._phases(state, progress)
         return self._finish(state, progress)
 
     def _finished(self, point: Checkpoint) -> bool:
@@ -159,10 +169,40 @@ class _Training:
                     self._warn(
                         f"{key} was {before[key]}, now {after.get(key)}: the bits will differ from an unbroken run"
                     )
+        if self.parts.reuse:
+            now["sources"] = self._sources(self.parts.reuse)
+        if self.parts.transfer:
+            now["transfer"] = self.parts.transfer
         where = self.point.step if self.point else 0
         self.meta = {**self.meta, **now, "status": "running", "started": self.meta.get("started", _now())}
         self.meta.setdefault("history", []).append({"at": _now(), "step": where})
         self.directory.write_meta(self.meta)
+
+    def _tell_plan(self) -> None:
+        """The plan of a transfer, before anything is trained."""
+        if not (plan := self.parts.reuse):
+            return
+        rows = plan.rows()
+        for row in rows:
+            self.directory.log(" | ".join(row))
+        self.watcher.table(rows)
+        self._say(f"unused in the source: {', '.join(plan.unused) or 'nothing'}")
+        for note in plan.notes:
+            self._say(f"note: {note}")
+
+    def _sources(self, reuse: Any) -> list[dict[str, str]]:
+        """Where the reused layers come from and what they were, so that a run begun again takes the same."""
+        found = [
+            {"checkpoint": str(donor.folder), "manifest": hashlib.sha256(donor.manifest_bytes()).hexdigest()}
+            for donor in reuse.donors
+        ]
+        for before, now in zip(self.meta.get("sources", found), found, strict=True):
+            if before["manifest"] != now["manifest"]:
+                raise ResumeError(
+                    f"{now['checkpoint']}: the source of the reused layers has changed since this run began; "
+                    "restore it, or begin a new run"
+                )
+        return found
 
     def _start(self) -> tuple[TrainState, Progress]:
         """The state to train from: fresh, or the checkpoint's."""
@@ -175,32 +215,66 @@ class _Training:
             if self.meta["history"][1:]:
                 self._say("no checkpoint yet: beginning again at step 0")
             events.cut(self.directory.metrics, -1)
-            state, self.frozen = parts.begin()
-            return state, Progress()
+            tensors = parts.first_tensors()
+            self.meta["frozen"] = (
+                {n: hashlib.sha256(v.data).hexdigest() for n, v in tensors.items()} if parts.reuse else {}
+            )
+            self.directory.write_meta(self.meta)
+            progress = Progress()
+            state = self._enter(progress, tensors)
+            if self.spec.transfer and self.spec.transfer.optimizer_state and parts.reuse:
+                state = snapshot.with_optimizer(state, parts.reuse.donors[0].checkpoint.train())
+            return state, progress
         arrays = point.train()
         live = {name.removeprefix("live/"): value for name, value in arrays.items() if name.startswith("live/")}
         model = {**point.model(), **live}
         if misfit := parts.architecture.misfit({name: value.shape for name, value in model.items()}):
             raise CheckpointError(f"{point.folder}: {misfit}")
-        state, self.frozen = parts.begin(model)
-        state, progress = (
-            snapshot.state_from(state, model, arrays),
-            snapshot.progress_from(point.manifest["progress"], arrays),
-        )
+        progress = snapshot.progress_from(point.manifest["progress"], arrays)
+        state = snapshot.state_from(self._enter(progress, model), model, arrays)
         events.cut(self.directory.metrics, point.step)
         if best := checkpoints.pointed(self.directory.checkpoints, "best"):
             self.best_saved = checkpoints.open_checkpoint(best).step
         self._say(f"resuming at step {point.step:,} (epoch {point.manifest['epochs']:.4g} of {self.spec.train.epochs})")
         return state, progress
 
-    def _fit(self, state: TrainState, progress: Progress) -> TrainState:
+    def _enter(self, progress: Progress, tensors: Mapping[str, Any]) -> TrainState:
+        """Begin the phase that `progress` is in, with these tensors."""
+        parts = self.parts
+        heard = len(parts.notes)
+        state, self.frozen = parts.enter(len(progress.began) - 1, progress.began, tensors)
+        for note in parts.notes[heard:]:
+            self._say(note)
+        return state
+
+    def _phases(self, state: TrainState, progress: Progress) -> TrainState:
+        """Train phase after phase, to the end."""
+        from dnnrun.train import snapshot
+
+        parts = self.parts
+        while True:
+            number = len(progress.began) - 1
+            following = parts.phases[number + 1] if number + 1 < len(parts.phases) else None
+            plan = parts.plan
+            if following:
+                plan = replace(plan, until=following.after_epoch, stalled=following.stalled)
+            state = self._fit(state, progress, plan)
+            epoch = int(state.step) // plan.steps_per_epoch
+            if following is None or progress.stopped is not None or epoch >= plan.epochs:
+                return state
+            progress.next_phase(epoch)
+            tensors = {**self.frozen, **state.params, **state.statistics}
+            state = snapshot.carry_on(self._enter(progress, tensors), state, tensors)
+            self._say(f"after epoch {epoch}: {', '.join(following.joins)} learn too")
+
+    def _fit(self, state: TrainState, progress: Progress, plan: Plan) -> TrainState:
         from dnnrun.train.loop import Chunk, EpochEnd, NotFinite, fit
 
         parts, options = self.parts, self.spec.train
         every, per_epoch = options.checkpoint_every, parts.plan.steps_per_epoch
         saved_at, total = time.perf_counter(), parts.plan.epochs * per_epoch
         validation: Mapping[str, float] | None = None
-        for event in fit(parts.program, state, self.frozen, parts.batches, parts.plan, progress, time.perf_counter):
+        for event in fit(parts.program, state, self.frozen, parts.batches, plan, progress, time.perf_counter):
             if isinstance(event, NotFinite):
                 self._explode(event)
             state = event.state
@@ -243,12 +317,28 @@ class _Training:
             final |= progress.best.tensors
             self._say(f"went back to the best epoch, {progress.best.epoch}")
         final |= parts.exact_statistics(final)
+        self._check_frozen(final)
         metrics = {split: parts.evaluate(final, split) for split in parts.dataset.splits}
         self._save(state, progress, final)
         result = self._result("done", state, progress, metrics)
         events.append(self.directory.metrics, {"event": "final", "step": result.steps, **metrics})
         self.directory.write_meta({**self.meta, "status": "done", "ended": _now(), "result": result.as_json()})
         return result
+
+    def _check_frozen(self, final: Mapping[str, Any]) -> None:
+        """Layers that never learned must be what they were, bit for bit; that they are is kept in meta.json."""
+        from dnnrun.nn.architecture import layer_of
+
+        parts = self.parts
+        learning = frozenset(name for phase in parts.phases for name in phase.trainable | phase.moving)
+        never = [t.name for t in parts.architecture.tensors if layer_of(t.name) not in learning]
+        if not never:
+            return
+        for name in never:
+            if hashlib.sha256(np.asarray(final[name]).data).hexdigest() != self.meta["frozen"][name]:
+                raise RunFailed(f"{name} is frozen and has changed during training; this is a bug in dnnrun")
+        self.meta["frozen_unchanged"] = True
+        self._say(f"frozen and unchanged: {len(never)} tensors")
 
     def _save(self, state: TrainState, progress: Progress, final: Mapping[str, Any] | None = None) -> None:
         """Write a checkpoint, and the best weights beside it where they are newer than the saved ones."""
@@ -268,9 +358,10 @@ class _Training:
         }
         files.sync(self.directory.metrics)
         best = progress.best
-        new_best = best is not None and best.step != self.best_saved
+        exact = parts.exact_statistics({**model, **best.tensors}) if best and final is not None else {}
+        new_best = best is not None and (best.step != self.best_saved or bool(exact))
         if best is not None and new_best and best.step != step:
-            weights = {**model, **parts.named(best.tensors)}
+            weights = {**model, **parts.named({**best.tensors, **exact})}
             there = checkpoints.save(folder, best.step, weights, None, {**manifest, "epochs": float(best.epoch)})
             checkpoints.point(folder, "best", there)
         there = checkpoints.save(folder, step, model, arrays, manifest)
@@ -280,7 +371,7 @@ class _Training:
         self.best_saved = best.step if best else None
         checkpoints.clean(folder)
 
-    def _explode(self, event: Any) -> None:
+    def _explode(self, event: Any) -> NoReturn:
         from dnnrun.train.trouble import first_bad_layer
 
         plan, epoch = self.parts.plan, event.step // self.parts.plan.steps_per_epoch
@@ -297,7 +388,7 @@ class _Training:
             "Lower the learning rate, clip the gradients (train.clip), or use batch normalization"
         )
 
-    def _interrupted(self, signal: int, state: TrainState, progress: Progress) -> None:
+    def _interrupted(self, signal: int, state: TrainState, progress: Progress) -> NoReturn:
         self.directory.write_meta({**self.meta, "status": "interrupted", "ended": _now()})
         message = f"interrupted at step {int(state.step):,}, saved; go on with --resume"
         self.directory.log(message)
@@ -312,7 +403,10 @@ class _Training:
             "examples_per_s": rate and round(rate, 1),
         }
         epochs = steps // self.parts.plan.steps_per_epoch
-        return Result(self.directory.path, status, epochs, steps, metrics, timing, self.parts.count_parameters())
+        parameters = self.parts.count_parameters()
+        return Result(
+            self.directory.path, status, epochs, steps, metrics, timing, parameters, self.meta.get("transfer")
+        )
 
     def _failed(self, reason: str) -> None:
         try:

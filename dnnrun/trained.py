@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,6 +81,7 @@ class Trained:
     def logits(self, x: Any) -> np.ndarray:
         """The outputs before the softmax, (rows, classes) float32, for raw inputs (rows, features)."""
         from dnnrun.train.program import EVALUATION_BLOCK as block
+        from dnnrun.train.resize import resize
 
         try:
             x = np.asarray(x)
@@ -87,8 +89,9 @@ class Trained:
             raise DataError(
                 "inputs of rows that differ in length; wanted [rows, features], one row an example"
             ) from None
-        if x.ndim != 2 or x.shape[1] != self.architecture.features:
-            wanted = self.architecture.features
+        resized = self.checkpoint.manifest.get("resize")
+        wanted = math.prod(resized["from"]) if resized else self.architecture.features
+        if x.ndim != 2 or x.shape[1] != wanted:
             raise DataError(f"inputs of shape {list(x.shape)}; wanted [rows, {wanted}], one row an example")
         if x.dtype.kind not in "biuf":
             raise DataError(f"inputs of type {x.dtype}; wanted numbers")
@@ -96,7 +99,9 @@ class Trained:
         pieces = []
         for at in range(0, len(x), block):
             piece = x[at : at + block]
-            padded = np.zeros((block, x.shape[1]), np.float32)
+            if resized:
+                piece = resize(piece, resized)
+            padded = np.zeros((block, piece.shape[1]), np.float32)
             with np.errstate(over="ignore"):
                 padded[: len(piece)] = scaling.apply(piece)
             if len(bad := np.flatnonzero(~np.isfinite(padded).all(1))):
@@ -152,13 +157,13 @@ def evaluate(
     spec, threads = trained.spec, trained.spec.train.threads
     here = spec.train.model_copy(update={"device": device, "threads": "auto"})  # not where it was trained
     spec = spec.model_copy(update={"train": here})
-    scaling = Scaling.from_json(trained.checkpoint.manifest["preprocessing"])
-    parts = assemble(spec, places or Places(), cache, None if threads == "auto" else threads, scaling)
-    if parts.dataset.hash != trained.checkpoint.manifest["data_hash"] and watcher:
+    manifest = trained.checkpoint.manifest
+    parts = assemble(spec, places or Places(), cache, None if threads == "auto" else threads, manifest)
+    if parts.dataset.hash != manifest["data_hash"] and watcher:
         watcher.warn("the data is not what this network was trained with; the numbers are of the data as it is now")
     chosen = split or next(name for name in SPLITS if name in parts.dataset.splits)
     start, stop = parts.dataset.splits.get(chosen, (0, 0))
     if start == stop:
         raise DataError(f"--split {chosen}: there are none of these rows; there are {', '.join(parts.dataset.splits)}")
-    metrics = parts.evaluate(tensors, chosen)
+    metrics = parts.evaluate_whole(tensors, chosen)
     return Evaluation(trained.checkpoint.folder, chosen, stop - start, metrics)

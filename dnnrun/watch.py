@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,9 @@ class Watcher:
 
     def warn(self, line: str) -> None:
         """Something that a person should look at, also written to out.log."""
+
+    def table(self, rows: Sequence[Sequence[str]]) -> None:
+        """Rows of cells, the first one their headings; also written to out.log."""
 
     def status(self, status: Status) -> None:
         """Some steps were done; called about twice a second."""

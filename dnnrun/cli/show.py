@@ -21,11 +21,13 @@ def show(
 ) -> None:
     """Show a spec with every default, and its layers, shapes and parameters."""
     from dnnrun.assemble import read_data
+    from dnnrun.data.scale import fit
     from dnnrun.nn.architecture import lay_out
     from dnnrun.spec.load import dump, load
 
     loaded = load(spec, overrides or ())
-    dataset, scaling = read_data(loaded, places(data_dir))
+    dataset = read_data(loaded, places(data_dir))
+    scaling = fit(loaded.data.scale, dataset)
     architecture = lay_out(loaded.model, dataset.width, len(dataset.classes))
     rows = {split: stop - start for split, (start, stop) in dataset.splits.items()}
     if as_json:

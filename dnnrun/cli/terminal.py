@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dnnrun.cli.output import table
 from dnnrun.watch import Status, Watcher
 
 QUIET_SECONDS = 0.1
@@ -26,6 +27,9 @@ class Terminal(Watcher):
 
     def warn(self, line: str) -> None:
         self.say(f"warning: {line}")
+
+    def table(self, rows: Sequence[Sequence[str]]) -> None:
+        self.say("\n".join(table(rows)))
 
     def status(self, status: Status) -> None:
         if not self.live or time.monotonic() - self.drawn_at < QUIET_SECONDS:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dnnrun.cli.output import Json, data, data_json
 from dnnrun.cli.places import DataDir, RunsDir, compile_cache, places
+
+if TYPE_CHECKING:
+    from dnnrun.spec.sections import Spec
 
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
 
@@ -24,17 +27,22 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a network from a spec."""
+    from dnnrun.spec.load import load
+
+    run_spec(load(spec, overrides or ()), resume, runs_dir, data_dir, as_json)
+
+
+def run_spec(spec: Spec, resume: bool, runs_dir: Path, data_dir: Path | None, as_json: bool) -> None:
+    """Train, show how it goes, and print what it came to."""
     from dnnrun.cli.signals import Signals
     from dnnrun.cli.terminal import Terminal
     from dnnrun.errors import Interrupted
     from dnnrun.experiment import train as run
-    from dnnrun.spec.load import load
 
-    loaded = load(spec, overrides or ())
     terminal = Terminal()
     try:
         result = run(
-            loaded,
+            spec,
             runs=runs_dir,
             resume=resume,
             places=places(data_dir, terminal),

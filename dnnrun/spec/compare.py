@@ -27,13 +27,14 @@ def flatten(value: Any, path: str = "") -> dict[str, Any]:
 def differences(old: Spec, new: Spec) -> list[str]:
     """One line a difference: `path: old -> new`."""
     before, after = flatten(old.model_dump(mode="json")), flatten(new.model_dump(mode="json"))
-    paths = sorted(before.keys() | after.keys())
     unset = "(unset)"
-    return [
-        f"{path}: {before.get(path, unset)} -> {after.get(path, unset)}"
-        for path in paths
-        if before.get(path, unset) != after.get(path, unset)
-    ]
+    lines = []
+    for path in sorted(before.keys() | after.keys()):
+        old_value, new_value = before.get(path), after.get(path)
+        if old_value != new_value:
+            was, is_now = (unset if value is None else value for value in (old_value, new_value))
+            lines.append(f"{path}: {was} -> {is_now}")
+    return lines
 
 
 def hinder_resume(old: Spec, new: Spec, epochs_done: float) -> list[str]:

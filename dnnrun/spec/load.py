@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -41,40 +42,54 @@ def find(name_or_path: str | Path) -> Path:
     raise SpecError([f"{told}: no such spec; wanted a file or a packaged spec: {', '.join(known)}"])
 
 
-def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
+def load(path: str | Path, overrides: Sequence[str] = (), fill: Mapping[str, Any] | None = None) -> Spec:
     """The spec in a file, or the packaged one of that name, with `key.sub=value` overrides laid over it.
 
-    `name` is the file's own unless the spec gives one. Raises SpecError with every problem of file and overrides.
+    `fill` gives values, by dotted key, that are taken where neither file nor overrides have one; `name` is the file's
+    own unless the spec gives one. Raises SpecError with every problem of file and overrides.
     """
     file = find(path)
     tree = parse(read(file), str(file))
     if tree.value is None and not tree.problems:
         raise SpecError([f"{file}: empty; wanted a spec with data and model"])
-    return _validate(tree, overrides, default_name(file))
+    return _validate(tree, overrides, {"name": default_name(file), **(fill or {})})
 
 
 def load_mapping(
-    mapping: Mapping[str, Any], overrides: Sequence[str] = (), where: str = "spec", name: str = "unnamed"
+    mapping: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    where: str = "spec",
+    name: str = "unnamed",
+    fill: Mapping[str, Any] | None = None,
 ) -> Spec:
     """The spec that a plain mapping describes. `where` begins each message; `name` is taken unless the mapping has one.
 
-    Raises SpecError with every problem of mapping and overrides.
+    `fill` is as for `load`. Raises SpecError with every problem of mapping and overrides.
     """
-    return _validate(plant(mapping, where), overrides, name)
+    return _validate(plant(mapping, where), overrides, {"name": name, **(fill or {})})
 
 
-def _validate(tree: Tree, overrides: Sequence[str], name: str) -> Spec:
+def _validate(tree: Tree, overrides: Sequence[str], fill: Mapping[str, Any]) -> Spec:
     if not isinstance(tree.value, dict):
         tree.problems.append(tree.problem((), f"found {shown(tree.value)}, wanted a mapping with data and model"))
         raise SpecError([problem.text for problem in sorted(tree.problems)])
     apply(tree, overrides)
+    apply(tree, [f"{key}={json.dumps(value)}" for key, value in fill.items() if not _has(tree.value, key)])
     try:
-        spec = Spec.model_validate({"name": name, **tree.value})
+        spec = Spec.model_validate(tree.value)
     except ValidationError as error:
         raise SpecError([problem.text for problem in problems(tree, error)]) from None
     if tree.problems:
         raise SpecError([problem.text for problem in sorted(tree.problems)])
     return spec
+
+
+def _has(value: Any, key: str) -> bool:
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return False
+        value = value[part]
+    return True
 
 
 def default_name(file: Path) -> str:

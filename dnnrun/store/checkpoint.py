@@ -64,7 +64,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); the checkpoint is damaged, use another one") from None
     found = manifest.get("format") if isinstance(manifest, dict) else None
-    if not isinstance(found, int):
+    if not isinstance(found, int) or isinstance(found, bool):
         raise CheckpointError(f"{path}: not a dnnrun manifest (no format number)")
     if found > FORMAT:
         raise CheckpointError(

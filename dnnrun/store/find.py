@@ -68,3 +68,13 @@ def _missing(path: Path) -> Checkpoint:
     names = sorted(p.name for p in near.iterdir() if p.is_dir() and not p.name.startswith("."))[:10] if near else []
     there = f"; {near} has {', '.join(names)}" if names else ""
     raise CheckpointError(f"{path}: not found; wanted a run or a checkpoint folder{there}")
+
+
+def newest_finished(runs: Path) -> Path | None:
+    """The newest finished run of any name under `runs`, None where there is none."""
+    names = [path for path in runs.iterdir() if path.is_dir()] if runs.is_dir() else []
+    found = [run.path for name in names for run in runs_of(name)]
+    for path in sorted(found, key=lambda path: (path.name[:15], path.stat().st_ctime_ns), reverse=True):
+        if RunDirectory(path).meta().get("status") == "done":
+            return path
+    return None

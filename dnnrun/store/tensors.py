@@ -20,14 +20,14 @@ def encode(tensors: Mapping[str, np.ndarray]) -> bytes:
     """The safetensors file of these arrays, without metadata, so that equal tensors are equal bytes."""
     from safetensors.numpy import save
 
-    return save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    return save({name: _plain(value) for name, value in tensors.items()})
 
 
 def describe(tensors: Mapping[str, np.ndarray]) -> Described:
     """sha256, shape and dtype of each tensor, as the manifest keeps them."""
     return {
         name: {
-            "sha256": hashlib.sha256(np.ascontiguousarray(value).data).hexdigest(),
+            "sha256": hashlib.sha256(_plain(value).data).hexdigest(),
             "shape": list(value.shape),
             "dtype": str(value.dtype),
         }
@@ -63,13 +63,18 @@ def read(path: Path, described: Described, names: Iterable[str] | None = None) -
     return found
 
 
+def _plain(value: np.ndarray) -> np.ndarray:
+    """The array, row by row in memory. np.ascontiguousarray would give a scalar the shape (1,)."""
+    return np.require(value, requirements="C")
+
+
 def _verify(path: Path, name: str, value: np.ndarray, wanted: Mapping[str, Any]) -> None:
     if list(value.shape) != wanted["shape"] or str(value.dtype) != wanted["dtype"]:
         raise CheckpointError(
             f"{path}: tensor {name} is {value.dtype}{list(value.shape)}, "
             f"the manifest says {wanted['dtype']}{wanted['shape']}; the checkpoint is damaged, use another one"
         )
-    if hashlib.sha256(np.ascontiguousarray(value).data).hexdigest() != wanted["sha256"]:
+    if hashlib.sha256(_plain(value).data).hexdigest() != wanted["sha256"]:
         raise CheckpointError(
             f"{path}: tensor {name} does not have the checksum of the manifest; the checkpoint is damaged, "
             "use another one"
@@ -89,8 +94,11 @@ def _damage(path: Path, described: Described, error: Exception) -> str:
     if not isinstance(header, dict):
         first = next(iter(described), "any")
         return f"cut short or damaged before tensor {first} ({size} bytes, no readable header); {advice}"
-    for name, entry in sorted(header.items(), key=lambda item: item[1].get("data_offsets", [0])[0]):
-        end = 8 + length + entry.get("data_offsets", [0, 0])[1]
-        if end > size:
-            return f"cut short within tensor {name} ({size} bytes, wanted {end} or more); {advice}"
+    try:
+        ends = {name: 8 + length + entry["data_offsets"][1] for name, entry in header.items()}
+        for name, end in sorted(ends.items(), key=lambda item: item[1]):
+            if end > size:
+                return f"cut short within tensor {name} ({size} bytes, wanted {end} or more); {advice}"
+    except (TypeError, LookupError):  # the header itself is damaged
+        pass
     return f"not a valid safetensors file ({error}); {advice}"

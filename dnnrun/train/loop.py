@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from dnnrun.nn.architecture import layer_of
 from dnnrun.nn.network import Tensors
 from dnnrun.optim.schedule import PlateauState, Schedule
 from dnnrun.train.program import Program
@@ -21,7 +22,11 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True)
 class Plan:
-    """What the loop has to do. `splits` maps train, validation, test to (first, stop) row numbers."""
+    """What the loop has to do. `splits` maps train, validation, test to (first, stop) row numbers.
+
+    It ends with `epochs`, or where the next phase begins: after epoch `until`, or when the monitored metric has not
+    improved for `stalled` epochs of this phase.
+    """
 
     epochs: int
     steps_per_epoch: int
@@ -32,6 +37,8 @@ class Plan:
     patience: int | None = None
     min_delta: float = 0.0
     cut_every: int | None = None
+    until: int | None = None
+    stalled: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,8 @@ class Progress:
     """What the host remembers between epochs; all of it goes into a checkpoint.
 
     stale: epochs since the monitored metric improved by more than min_delta over `reference`. stopped: why training
-    ended before its last epoch. rates: examples/s of each epoch done in this process.
+    ended before its last epoch. began: for each phase entered, the epochs done before it. rates: examples/s of each
+    epoch done in this process.
     """
 
     best: Best | None = None
@@ -57,7 +65,13 @@ class Progress:
     stale: int = 0
     plateau: PlateauState | None = None
     stopped: str | None = None
+    began: list[int] = field(default_factory=lambda: [0])
     rates: list[float] = field(default_factory=list)
+
+    def next_phase(self, epoch: int) -> None:
+        """What was stale may improve now that more layers learn."""
+        self.began.append(epoch)
+        self.stale = 0
 
     @property
     def examples_per_s(self) -> float | None:
@@ -113,9 +127,9 @@ def fit(
     `batches(epoch)` gives the data in the order of that epoch (0 is the first). Nothing depends on how the steps are
     cut into chunks. Whoever iterates may stop at any event. Ends after `NotFinite`.
     """
-    step, end = int(state.step), plan.epochs * plan.steps_per_epoch
+    step, end = int(state.step), min(plan.epochs, plan.until or plan.epochs) * plan.steps_per_epoch
     pace: float | None = None
-    while step < end and progress.stopped is None:
+    while step < end and progress.stopped is None and not (plan.stalled and progress.stale >= plan.stalled):
         epoch = step // plan.steps_per_epoch
         data, epoch_end = batches(epoch), (epoch + 1) * plan.steps_per_epoch
         seconds, begun = 0.0, step
@@ -141,7 +155,7 @@ def fit(
         if bad_metric := _not_finite(record):
             yield NotFinite(state, step, bad_metric)
             return
-        improved = _remember(progress, state, record, plan)
+        improved = _remember(progress, program, state, frozen, record, plan)
         scale = _adapt(progress, record, plan)
         if scale is not None:
             state = replace(state, rate_scale=jax.numpy.float32(scale))
@@ -174,13 +188,17 @@ def _monitored(record: dict[str, Any], monitor: str) -> float:
     return record[split][metric]
 
 
-def _remember(progress: Progress, state: TrainState, record: dict[str, Any], plan: Plan) -> bool:
+def _remember(
+    progress: Progress, program: Program, state: TrainState, frozen: Tensors, record: dict[str, Any], plan: Plan
+) -> bool:
     """Keep the tensors of a better epoch; count the epochs without one. Accuracy is better when higher."""
     value = _monitored(record, plan.monitor)
     sign = -1.0 if plan.monitor.endswith("accuracy") else 1.0
     improved = progress.best is None or sign * value < sign * progress.best.value
     if improved:
-        progress.best = Best(value, record["step"], record["epoch"], {**state.params, **state.statistics})
+        kept = {name: value for name, value in frozen.items() if layer_of(name) in program.changing}
+        tensors = {**kept, **state.params, **state.statistics}
+        progress.best = Best(value, record["step"], record["epoch"], tensors)
     if progress.reference is None or sign * value < sign * progress.reference - plan.min_delta:
         progress.reference, progress.stale = value, 0
     else:

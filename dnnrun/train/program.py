@@ -48,7 +48,8 @@ class Program:
     `trainable` names the layers that learn; the tensors of the others are passed as `frozen` and never change, unless
     `moving` names such a layer: its batch-norm statistics go on moving. The inputs are those of layer number `first`.
     `joined` says after how many epochs a layer began to learn (0 unless said): layers that joined together share an
-    optimizer state. `factors` multiplies the learning rate of a layer.
+    optimizer state. `factors` multiplies the learning rate of a layer. `later` names the layers that
+    later phases change.
     """
 
     split: Split
@@ -58,6 +59,7 @@ class Program:
     first: int = 0
     joined: Mapping[str, int] = field(default_factory=dict)
     factors: Mapping[str, float] = field(default_factory=dict)
+    later: frozenset[str] = frozenset()
     traces: int = 0
     _train: Any = field(default=None, repr=False)
     _evaluate: Any = field(default=None, repr=False)
@@ -66,6 +68,7 @@ class Program:
         names = self.split.architecture.names
         self.still = frozenset(names) - self.trainable - self.moving
         self.used = frozenset(names[self.first :])
+        self.changing = self.trainable | self.moving | self.later
         statistics = {t.name for t in self.split.architecture.tensors if t.statistic}
         self.params = [t.name for t in self.split.architecture.tensors if layer_of(t.name) in self.trainable]
         self.params = [name for name in self.params if name not in statistics]

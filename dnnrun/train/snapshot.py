@@ -38,20 +38,25 @@ def json_of(progress: Progress) -> dict[str, Any]:
         "stale": progress.stale,
         "plateau": progress.plateau and list(progress.plateau),
         "stopped": progress.stopped,
+        "began": progress.began,
     }
 
 
 def state_from(fresh: TrainState, model: Mapping[str, np.ndarray], train: Mapping[str, np.ndarray]) -> TrainState:
     """`fresh` with every value taken from a checkpoint. Raises CheckpointError for one that is absent or misshapen."""
-    leaves, structure = jax.tree_util.tree_flatten_with_path(fresh.optimizer)
-    optimizer = [_like(train, _name(path), leaf) for path, leaf in leaves]
     return replace(
-        fresh,
+        with_optimizer(fresh, train),
         params={name: _like(model, name, value) for name, value in fresh.params.items()},
         statistics={name: _like(model, name, value) for name, value in fresh.statistics.items()},
-        optimizer=jax.tree_util.tree_unflatten(structure, optimizer),
         **{name: _like(train, f"state/{name}", getattr(fresh, name)) for name in SCALARS},
     )
+
+
+def with_optimizer(state: TrainState, train: Mapping[str, np.ndarray]) -> TrainState:
+    """`state` with the optimizer's state of another run's checkpoint. Raises CheckpointError where it does not fit."""
+    leaves, structure = jax.tree_util.tree_flatten_with_path(state.optimizer)
+    optimizer = [_like(train, _name(path), leaf) for path, leaf in leaves]
+    return replace(state, optimizer=jax.tree_util.tree_unflatten(structure, optimizer))
 
 
 def progress_from(record: Mapping[str, Any], train: Mapping[str, np.ndarray]) -> Progress:
@@ -61,7 +66,19 @@ def progress_from(record: Mapping[str, Any], train: Mapping[str, np.ndarray]) ->
         tensors: Tensors = {n.removeprefix("best/"): jnp.asarray(v) for n, v in train.items() if n.startswith("best/")}
         best = Best(record["best"]["value"], record["best"]["step"], record["best"]["epoch"], tensors)
     plateau = PlateauState(*record["plateau"]) if record["plateau"] else None
-    return Progress(best, record["reference"], record["stale"], plateau, record["stopped"])
+    return Progress(best, record["reference"], record["stale"], plateau, record["stopped"], list(record["began"]))
+
+
+def carry_on(fresh: TrainState, old: TrainState, tensors: Tensors) -> TrainState:
+    """`fresh`, the state of a new phase, where the old one left off: layers that learned already keep their optimizer
+    state, those that join begin with a new one. `tensors` are the network's as they stand."""
+    return replace(
+        fresh,
+        params={name: tensors[name] for name in fresh.params},
+        statistics={name: tensors[name] for name in fresh.statistics},
+        optimizer={group: old.optimizer.get(group, own) for group, own in fresh.optimizer.items()},
+        **{name: getattr(old, name) for name in SCALARS},
+    )
 
 
 def _name(path: Any) -> str:

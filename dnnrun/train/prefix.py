@@ -1,0 +1,32 @@
+"""The outputs of the first layers over all rows, for training that goes on from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dnnrun.nn.architecture import layer_of
+from dnnrun.nn.network import Split
+from dnnrun.train.program import EVALUATION_BLOCK
+from dnnrun.train.state import Batches
+
+
+def outputs(split: Split, tensors: Mapping[str, Any], data: Batches, first: int) -> Iterator[np.ndarray]:
+    """What layer number `first` takes as inputs, (rows, units) float32 in pieces, in evaluation mode."""
+    names = split.architecture.names[:first]
+    absent = {t.name: jnp.zeros(()) for t in split.architecture.tensors if layer_of(t.name) not in names}
+    used = {name: jnp.asarray(value) for name, value in tensors.items() if layer_of(name) in names}
+    rows = data.features.shape[0]
+    block = min(EVALUATION_BLOCK, rows)
+
+    @jax.jit
+    def run(tensors: Mapping[str, Any], data: Batches, start: jax.Array) -> jax.Array:
+        numbers = jnp.minimum(start + jnp.arange(block, dtype=jnp.int32), rows - 1)
+        return split.merge({**absent, **tensors})(data.take(numbers)[0], last=first)
+
+    for start in range(0, rows, block):
+        yield np.asarray(run(used, data, jnp.int32(start)))[: rows - start]

@@ -1,0 +1,85 @@
+"""The `transfer:` section of a spec."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from dnnrun.component import Options
+
+
+def _regex(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_regex)]
+Factor = Annotated[float, Field(gt=0)]
+Epoch = Annotated[int, Field(gt=0)]
+LayerNames = dict[str, str]
+
+
+class Stall(Options):
+    """When the monitored metric has not improved for so many epochs since the last layers joined."""
+
+    stalled: int = Field(gt=0, description="epochs without a better value")
+
+
+class Part(Options):
+    """One of several sources, in order: a layer comes from the first whose `reuse` matches it."""
+
+    from_: str = Field(alias="from", description="a run, or a checkpoint folder")
+    reuse: Pattern = Field(default="hidden.*", description="which layers, by name")
+    rename: LayerNames = Field(default_factory=dict, description="layer of the source -> its name here")
+
+
+class Transfer(Options):
+    """What is reused of networks trained before, and what of it learns again. Patterns match whole layer names."""
+
+    from_: str | Annotated[tuple[str | Part, ...], Field(strict=False, min_length=1)] = Field(
+        alias="from", description="a run or a checkpoint; or a list of these, or of {from, reuse, rename}"
+    )
+    reuse: Pattern = Field(default="hidden.*", description="which layers of the new network come from the source")
+    rename: LayerNames = Field(default_factory=dict, description="layer of the source -> its name here")
+    freeze: Pattern | None = Field(default=None, description="which layers do not learn")
+    train: Pattern | None = Field(default=None, description="which layers learn; all others are frozen")
+    freeze_batch_norm: bool = Field(default=True, description="statistics of frozen layers stand still")
+    unfreeze: dict[str, Epoch | Stall] = Field(
+        default_factory=dict, description="pattern -> after which epoch it learns, or {stalled: epochs}"
+    )
+    rates: dict[str, Factor] = Field(
+        default_factory=dict,
+        description="pattern -> factor of the learning rate; the first that matches a layer counts",
+    )
+    cache: Literal["auto", "on", "off"] = Field(
+        default="auto", description="compute the outputs of the frozen first layers once"
+    )
+    resize_inputs: bool | Literal["nearest", "linear", "cubic", "lanczos3"] = Field(
+        default=False, description="resize images to what the source was trained on; true is linear"
+    )
+    optimizer_state: bool = Field(default=False, description="go on with the source's optimizer state too")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Transfer:
+        if self.freeze is not None and self.train is not None:
+            raise ValueError("freeze and train say the same thing from two sides; give one of them")
+        if not isinstance(self.from_, str) and (self.rename or "reuse" in self.model_fields_set):
+            raise ValueError("with several sources, reuse and rename belong to each entry of `from`")
+        for pattern in (*self.unfreeze, *self.rates):
+            _regex(pattern)
+        stalls = [isinstance(when, Stall) for when in self.unfreeze.values()]
+        if any(stalls) and not all(stalls):
+            raise ValueError("unfreeze mixes epochs and stalls, whose order nobody can know; use one of them")
+        return self
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The sources in order, with what is reused of each."""
+        if isinstance(self.from_, str):
+            return (Part.model_validate({"from": self.from_, "reuse": self.reuse, "rename": self.rename}),)
+        return tuple(Part.model_validate({"from": entry}) if isinstance(entry, str) else entry for entry in self.from_)
