@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dnnrun.data.download import data_folders, default_cache
-from dnnrun.data.source import Places
+from dnnrun.data.places import compile_cache, find_places
 from dnnrun.experiment import Result
 from dnnrun.experiment import train as run
 from dnnrun.spec import load as specs
@@ -36,13 +35,11 @@ def train(
     else:
         mapping = spec.model_dump(mode="json") if isinstance(spec, Spec) else dict(spec)
         loaded = specs.load_mapping(mapping, overrides)
-    folders = ((Path(data_dir),) if data_dir else ()) + data_folders()
-    cache = default_cache()
     return run(
         loaded,
         runs=Path(runs_dir),
         resume=resume,
-        places=Places(folders, cache),
+        places=find_places(data_dir, watcher.download if watcher else None),
         watcher=watcher,
-        cache=cache / "compiled",
+        cache=compile_cache(),
     )

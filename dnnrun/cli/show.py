@@ -7,26 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dnnrun.cli.output import Json, data, data_json, table
-from dnnrun.cli.places import DataDir, places
+from dnnrun.cli.places import DataDir
 
 if TYPE_CHECKING:
     from dnnrun.nn.architecture import Architecture
 
 
 def show(
-    spec: Annotated[str, typer.Argument(help="A spec file, or the name of a packaged config.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key.sub=value, over the spec's own.")] = None,
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A spec file, or a packaged one.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Over the spec's own.")
+    ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Show a spec with every default, and its layers, shapes and parameters."""
     from dnnrun.assemble import read_data
+    from dnnrun.data.places import find_places
     from dnnrun.data.scale import fit
     from dnnrun.nn.architecture import lay_out
     from dnnrun.spec.load import dump, load
 
     loaded = load(spec, overrides or ())
-    dataset = read_data(loaded, places(data_dir))
+    dataset = read_data(loaded, find_places(data_dir))
     scaling = fit(loaded.data.scale, dataset)
     architecture = lay_out(loaded.model, dataset.width, len(dataset.classes))
     rows = {split: stop - start for split, (start, stop) in dataset.splits.items()}

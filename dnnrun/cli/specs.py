@@ -168,4 +168,4 @@ def _short(default: Any) -> str:
         return "{" + ", ".join(f"{key}: {_short(value)}" for key, value in default.items()) + "}"
     if isinstance(default, bool) or default is None:
         return {True: "true", False: "false", None: "null"}[default]
-    return str(default)
+    return f"{default:.6g}" if isinstance(default, float) and len(str(default)) > 8 else str(default)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from dnnrun.cli.output import Json, data, data_json
-from dnnrun.cli.places import DataDir, RunsDir, compile_cache, places
+from dnnrun.cli.places import DataDir, RunsDir
 
 if TYPE_CHECKING:
     from dnnrun.spec.sections import Spec
@@ -17,8 +17,10 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
 
 
 def train(
-    spec: Annotated[str, typer.Argument(help="A spec file, or the name of a packaged config (dnnrun ls configs).")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key.sub=value, over the spec's own.")] = None,
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A spec file, or a packaged one (dnnrun ls configs).")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Over the spec's own.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest run from its last checkpoint.")
     ] = False,
@@ -36,6 +38,7 @@ def run_spec(spec: Spec, resume: bool, runs_dir: Path, data_dir: Path | None, as
     """Train, show how it goes, and print what it came to."""
     from dnnrun.cli.signals import Signals
     from dnnrun.cli.terminal import Terminal
+    from dnnrun.data.places import compile_cache, find_places
     from dnnrun.errors import Interrupted
     from dnnrun.experiment import train as run
 
@@ -45,7 +48,7 @@ def run_spec(spec: Spec, resume: bool, runs_dir: Path, data_dir: Path | None, as
             spec,
             runs=runs_dir,
             resume=resume,
-            places=places(data_dir, terminal),
+            places=find_places(data_dir, terminal.download),
             watcher=terminal,
             stop=Signals(),
             cache=compile_cache(),
@@ -66,21 +69,24 @@ def run_spec(spec: Spec, resume: bool, runs_dir: Path, data_dir: Path | None, as
 
 
 def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help="A run (runs/NAME), a checkpoint folder, or .../best.")],
-    split: Annotated[str | None, typer.Option("--split", help="train, validation or test.")] = None,
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="A run (runs/NAME), a checkpoint folder, or .../best.")
+    ],
+    split: Annotated[Literal["train", "validation", "test"] | None, typer.Option("--split", help="Which rows.")] = None,
     device: Device = "auto",
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Loss and accuracy of a checkpoint on the test split, else validation, else train."""
     from dnnrun.cli.terminal import Terminal
+    from dnnrun.data.places import compile_cache, find_places
     from dnnrun.trained import evaluate as score
 
     terminal = Terminal()
     found = score(
         checkpoint,
         split=split,
-        places=places(data_dir, terminal),
+        places=find_places(data_dir, terminal.download),
         watcher=terminal,
         device=device,
         cache=compile_cache(),

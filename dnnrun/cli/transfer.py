@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dnnrun.cli.output import Json, data, data_json, table, talk
-from dnnrun.cli.places import DataDir, RunsDir, places
+from dnnrun.cli.places import DataDir, RunsDir
 from dnnrun.cli.train import run_spec
 
 Text = str | None
@@ -66,8 +66,9 @@ def transfer(
         run_spec(loaded, resume, runs_dir, data_dir, as_json)
         return
     from dnnrun.assemble import plan_transfer
+    from dnnrun.data.places import find_places
 
-    plan = plan_transfer(loaded, places(data_dir))
+    plan = plan_transfer(loaded, find_places(data_dir))
     if as_json:
         data_json({"name": loaded.name, "transfer": plan.as_json()})
         return

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from dnnrun import files
 from dnnrun.data.inflate import digest
+from dnnrun.data.places import Progress
 from dnnrun.errors import DataError, DownloadError
 
 CONNECT = 5.0  # seconds to wait for a connection
 SILENCE = 20.0  # seconds to wait for the next bytes
 DEADLINE = 900.0  # seconds for one mirror, so that a trickle ends too
-
-Progress = Callable[[str, int, int | None], None]
-
-
-def default_cache() -> Path:
-    """Where downloads are kept: DNNRUN_CACHE, else dnnrun in XDG_CACHE_HOME, else ~/.cache/dnnrun."""
-    if own := os.environ.get("DNNRUN_CACHE"):
-        return Path(own).expanduser()
-    shared = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(shared) if os.path.isabs(shared) else Path.home() / ".cache") / "dnnrun"
-
-
-def data_folders() -> tuple[Path, ...]:
-    """The folders that DNNRUN_DATA_DIR names, separated as in PATH: searched before the cache."""
-    named = os.environ.get("DNNRUN_DATA_DIR", "")
-    return tuple(Path(folder).expanduser() for folder in named.split(os.pathsep) if folder)
 
 
 class _Refused(Exception):

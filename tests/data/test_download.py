@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dnnrun import files
-from dnnrun.data import download
+from dnnrun.data import download, places
 from dnnrun.errors import DownloadError, RunDirectoryError
 from tests.data.server import Server
 
@@ -167,11 +167,11 @@ def test_where_the_cache_is(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert download.default_cache() == wanted(tmp_path)
+    assert places.default_cache() == wanted(tmp_path)
 
 
 def test_where_files_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DNNRUN_DATA_DIR", "/a::/b")
-    assert download.data_folders() == (Path("/a"), Path("/b"))
+    assert places.data_folders() == (Path("/a"), Path("/b"))
     monkeypatch.delenv("DNNRUN_DATA_DIR")
-    assert download.data_folders() == ()
+    assert places.data_folders() == ()

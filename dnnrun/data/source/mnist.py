@@ -40,7 +40,7 @@ class _Mnist(Source):
         """
         import hashlib
 
-        from dnnrun.data.download import default_cache
+        from dnnrun.data.places import default_cache
 
         cache = (places.cache or default_cache()) / self.subfolders[0]
         with ThreadPoolExecutor(len(NAMES)) as threads:  # inflating and hashing release the GIL

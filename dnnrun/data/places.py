@@ -1,0 +1,44 @@
+"""Where files are looked for and kept: what is said, then the environment, then the user's cache folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from dnnrun.data.source import Places
+from dnnrun.errors import DataError
+
+Progress = Callable[[str, int, int | None], None]
+
+
+def default_cache() -> Path:
+    """Where downloads are kept: DNNRUN_CACHE, else dnnrun in XDG_CACHE_HOME, else ~/.cache/dnnrun."""
+    if own := os.environ.get("DNNRUN_CACHE"):
+        return Path(own).expanduser()
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(shared) if os.path.isabs(shared) else Path.home() / ".cache") / "dnnrun"
+
+
+def compile_cache() -> Path | None:
+    """Where compiled code is kept: DNNRUN_COMPILE_CACHE (`off` for nowhere), else in the cache."""
+    named = os.environ.get("DNNRUN_COMPILE_CACHE")
+    if named == "off":
+        return None
+    return Path(named).expanduser() if named else default_cache() / "compiled"
+
+
+def data_folders() -> tuple[Path, ...]:
+    """The folders that DNNRUN_DATA_DIR names, separated as in PATH: searched before the cache."""
+    named = os.environ.get("DNNRUN_DATA_DIR", "")
+    return tuple(Path(folder).expanduser() for folder in named.split(os.pathsep) if folder)
+
+
+def find_places(data_dir: str | Path | None = None, progress: Progress | None = None) -> Places:
+    """Where a source looks for its files: `data_dir`, DNNRUN_DATA_DIR, the cache. Raises DataError for no folder."""
+    said = [(Path(data_dir), "the data folder")] if data_dir is not None else []
+    said += [(folder, "DNNRUN_DATA_DIR") for folder in data_folders()]
+    for folder, who in said:
+        if not folder.is_dir():
+            raise DataError(f"{who}: {folder} is {'a file' if folder.exists() else 'not there'}; wanted a folder")
+    return Places(tuple(folder for folder, _ in said), default_cache(), progress)
