@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -15,8 +17,25 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load", "train"):
-        from dnnrun import api
+    if name == "load":
+        from dnnrun.api import load
 
-        return getattr(api, name)
+        return load
     raise AttributeError(f"module 'dnnrun' has no attribute {name!r}")
+
+
+class _Package(ModuleType):
+    """Keeps `dnnrun.train` the function: importing a module of the package of that name would put the package there."""
+
+    @property
+    def train(self) -> Any:
+        from dnnrun.api import train
+
+        return train
+
+    @train.setter
+    def train(self, package: ModuleType) -> None:
+        """What the import of the package does; it is found in sys.modules all the same."""
+
+
+sys.modules[__name__].__class__ = _Package
