@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dnnrun.errors import CheckpointError, DeviceError, Interrupted, ResumeError, RunDirectoryError
+from dnnrun.store.checkpoint import sealed
 from dnnrun.store.find import find_checkpoint
 from dnnrun.store.run import newest
 from tests.smallruns import RICH, Collected, outcome, small, trained
@@ -182,6 +183,6 @@ def test_a_checkpoint_of_another_network_is_not_resumed(tmp_path: Path, compiled
     path = run / "checkpoints" / "last" / "manifest.json"
     manifest = json.loads(path.read_text())
     del manifest["tensors"]["model.safetensors"]["hidden1/bias"]
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(sealed(manifest)))
     with pytest.raises(CheckpointError, match="has no tensor hidden1/bias, which the network wants"):
         trained(small("train.epochs=4"), tmp_path, compiled, resume=True)

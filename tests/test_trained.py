@@ -14,6 +14,7 @@ from dnnrun.data.source import Places
 from dnnrun.data.source.digits import Digits
 from dnnrun.errors import CheckpointError, DataError, DeviceError, SpecError
 from dnnrun.experiment import Result
+from dnnrun.store.checkpoint import sealed
 from dnnrun.trained import Trained, evaluate
 from tests.smallruns import RICH, SMALL, small, trained
 
@@ -112,7 +113,7 @@ def edited(run: Path, folder: Path, **changes: Any) -> Path:
     for path in (run / "checkpoints" / "last").iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+    (folder / "manifest.json").write_text(json.dumps(sealed({**manifest, **changes})))
     return folder
 
 

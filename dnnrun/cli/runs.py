@@ -64,11 +64,18 @@ def _row(run: Any) -> dict[str, Any]:
 
 
 def _alive(run: Any) -> bool:
-    """Whether a process holds the run's lock."""
-    from dnnrun.errors import RunDirectoryError
+    """Whether the process that wrote here last still runs on this machine."""
+    import os
 
+    from dnnrun import files
+    from dnnrun.store.run import LOCK
+
+    pid = files.holder(run.path / LOCK)
     try:
-        with run.lock():
-            return False
-    except RunDirectoryError:
+        if pid is not None:
+            os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
         return True
+    return pid is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -72,7 +72,7 @@ def evaluate(
     checkpoint: Annotated[
         str, typer.Argument(metavar="CHECKPOINT", help="A run (runs/NAME), a checkpoint folder, or .../best.")
     ],
-    split: Annotated[Literal["train", "validation", "test"] | None, typer.Option("--split", help="Which rows.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="train, validation or test.")] = None,
     device: Device = "auto",
     data_dir: DataDir = None,
     as_json: Json = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -76,7 +77,15 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: lacks {', '.join(sorted(missing))}; the checkpoint is damaged, use another one")
     if not (isinstance(manifest["tensors"], dict) and MODEL in manifest["tensors"]):
         raise CheckpointError(f"{path}: does not describe {MODEL}; the checkpoint is damaged, use another one")
+    if manifest.get("checksum") != sealed(manifest)["checksum"]:
+        raise CheckpointError(f"{path}: does not have its own checksum; the checkpoint is damaged, use another one")
     return Checkpoint(folder, manifest)
+
+
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with the sha256 of everything else that it says under `checksum`."""
+    said = {key: value for key, value in manifest.items() if key != "checksum"}
+    return {**said, "checksum": hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()}
 
 
 def save(
@@ -96,7 +105,7 @@ def save(
         described[TRAIN] = tensor_files.describe(train)
         contents[TRAIN] = tensor_files.encode(train)
     whole = {"format": FORMAT, "dnnrun": __version__, "step": step, **manifest, "tensors": described}
-    contents[MANIFEST] = (json.dumps(whole, indent=1) + "\n").encode()
+    contents[MANIFEST] = (json.dumps(sealed(whole), indent=1) + "\n").encode()
     target, again = checkpoints / folder_name(step), 2
     while target.exists():
         target, again = checkpoints / f"{folder_name(step)}-{again}", again + 1

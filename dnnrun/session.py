@@ -1,0 +1,254 @@
+"""One process's part of a run: from its beginning, or from a checkpoint, to its end or an interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from dnnrun.assemble import Assembly
+from dnnrun.errors import Interrupted, RunFailed
+from dnnrun.journal import Journal
+from dnnrun.keeper import Keeper, trained_tensors
+from dnnrun.nn.architecture import layer_of
+from dnnrun.spec.sections import Spec
+from dnnrun.store import checkpoint as checkpoints
+from dnnrun.store import events
+from dnnrun.store.checkpoint import Checkpoint
+from dnnrun.store.run import RunDirectory
+from dnnrun.watch import Status
+
+if TYPE_CHECKING:
+    from dnnrun.nn.network import Tensors
+    from dnnrun.train.loop import Chunk, EpochEnd, NotFinite, Plan, Progress
+    from dnnrun.train.state import TrainState
+
+Stop = Callable[[], int | None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to. `metrics` nests by split; `timing` in seconds and examples/s; `parameters` counts scalars."""
+
+    run: Path
+    status: str
+    epochs: int
+    steps: int
+    metrics: Mapping[str, Mapping[str, float]]
+    timing: Mapping[str, float | None]
+    parameters: Mapping[str, int]
+    transfer: Mapping[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What `train --json` prints; `transfer` only where layers were reused."""
+        found = {**asdict(self), "run": str(self.run)}
+        if self.transfer is None:
+            del found["transfer"]
+        return found
+
+
+class Session:
+    """Trains in a run directory that it has the lock of. `began` is when the program began, on time.perf_counter."""
+
+    def __init__(
+        self, spec: Spec, directory: RunDirectory, parts: Assembly, journal: Journal, stop: Stop, began: float
+    ):
+        self.spec, self.directory, self.parts, self.journal = spec, directory, parts, journal
+        self.stop, self.began = stop, began
+        self.keeper = Keeper(directory, parts)
+        self.first_step: float | None = None
+        self.saved_at = time.perf_counter()
+        self.frozen: Tensors = {}
+
+    def run(self, point: Checkpoint | None) -> Result:
+        """Train from `point`, or from the first step, to the end."""
+        state, progress = self._resumed(point) if point else self._fresh()
+        self.journal.say(f"data: {self.parts.account()}")
+        self.journal.say(f"network: {self.parts.network_account()}")
+        state = self._phases(state, progress)
+        return self._finish(state, progress)
+
+    def _fresh(self) -> tuple[TrainState, Progress]:
+        from dnnrun.train import snapshot
+        from dnnrun.train.loop import Progress
+
+        parts, meta = self.parts, self.journal.meta
+        if meta["history"][1:]:
+            self.journal.say("no checkpoint yet: beginning again at step 0")
+        events.cut(self.directory.metrics, -1)
+        tensors, progress = parts.first_tensors(), Progress()
+        if parts.reuse:
+            meta["frozen"] = {name: _sha256(value) for name, value in tensors.items()}
+            self.journal.write()
+        state = self._enter(progress, tensors)
+        if self.spec.transfer and self.spec.transfer.optimizer_state and parts.reuse:
+            state = snapshot.with_optimizer(state, parts.reuse.donors[0].checkpoint.train())
+        return state, progress
+
+    def _resumed(self, point: Checkpoint) -> tuple[TrainState, Progress]:
+        from dnnrun.train import snapshot
+
+        model, arrays = trained_tensors(point, self.parts)
+        progress = snapshot.progress_from(point.manifest["progress"], arrays)
+        state = snapshot.state_from(self._enter(progress, model), model, arrays)
+        events.cut(self.directory.metrics, point.step)
+        epochs = f"epoch {point.manifest['epochs']:.4g} of {self.spec.train.epochs}"
+        self.journal.say(f"resuming at step {point.step:,} ({epochs})")
+        return state, progress
+
+    def _enter(self, progress: Progress, tensors: Mapping[str, Any]) -> TrainState:
+        """Begin the phase that `progress` is in, with these tensors."""
+        heard = len(self.parts.notes)
+        state, self.frozen = self.parts.enter(len(progress.began) - 1, progress.began, tensors)
+        for note in self.parts.notes[heard:]:
+            self.journal.say(note)
+        return state
+
+    def _phases(self, state: TrainState, progress: Progress) -> TrainState:
+        """Train phase after phase, to the end."""
+        from dnnrun.train import snapshot
+
+        parts = self.parts
+        while True:
+            following = next(iter(parts.phases[len(progress.began) :]), None)
+            plan = parts.plan
+            if following:
+                plan = replace(plan, until=following.after_epoch, stalled=following.stalled)
+            state = self._fit(state, progress, plan)
+            epoch = int(state.step) // plan.steps_per_epoch
+            if following is None or progress.stopped is not None or epoch >= plan.epochs:
+                return state
+            progress.next_phase(epoch)
+            self.journal.say(f"after epoch {epoch}, learning too: {', '.join(following.joins)}")
+            tensors = {**self.frozen, **state.params, **state.statistics}
+            state = snapshot.carry_on(self._enter(progress, tensors), state, tensors)
+
+    def _fit(self, state: TrainState, progress: Progress, plan: Plan) -> TrainState:
+        from dnnrun.train.loop import Chunk, NotFinite, fit
+
+        total, shown = plan.epochs * plan.steps_per_epoch, None
+        for event in fit(self.parts.program, state, self.frozen, self.parts.batches, plan, progress, time.perf_counter):
+            if isinstance(event, NotFinite):
+                self._explode(event)
+            state = event.state
+            if isinstance(event, Chunk):
+                self._show(event, shown, total)
+                if event.step % plan.steps_per_epoch == 0:
+                    continue  # the epoch's end, with its validation, comes next
+                epoch = None
+            else:
+                shown, epoch = event.record.get("validation"), event.record["epoch"]
+                self._record(event, progress)
+            if (signal := self.stop()) is not None:
+                self.keeper.save(state, self.frozen, progress)
+                self._interrupted(signal, state, progress)
+            step = int(state.step)
+            if step < total and progress.stopped is None and self._due(step, epoch):
+                self.keeper.save(state, self.frozen, progress)
+                self.saved_at = time.perf_counter()
+        return state
+
+    def _show(self, event: Chunk, validation: Mapping[str, float] | None, total: int) -> None:
+        if self.first_step is None:
+            self.first_step = time.perf_counter() - self.began
+        batch, per_epoch = self.parts.plan.batch_size, self.parts.plan.steps_per_epoch
+        rate = event.steps * batch / max(event.seconds, 1e-9)
+        left = (total - event.step) * batch / rate
+        loss = float(event.state.loss_sum) / (((event.step - 1) % per_epoch + 1) * batch)
+        epochs = self.spec.train.epochs
+        status = Status(-(-event.step // per_epoch), epochs, event.step, total, rate, left, loss, validation)
+        self.journal.watcher.status(status)
+
+    def _record(self, event: EpochEnd, progress: Progress) -> None:
+        seconds = round(time.perf_counter() - self.began, 4)
+        record = {**event.record, "timing": {"seconds": seconds, "examples_per_s": progress.rates[-1]}}
+        events.append(self.directory.metrics, record)
+        self.journal.watcher.epoch(record, self.spec.train.epochs)
+
+    def _due(self, step: int, epoch: int | None) -> bool:
+        """Whether a checkpoint is to be written; `epoch` is the one that has just ended, None within one."""
+        every = self.spec.train.checkpoint_every
+        if every.seconds is not None:
+            return time.perf_counter() - self.saved_at >= every.seconds
+        if every.steps is not None:
+            return step % every.steps == 0
+        return epoch is not None and epoch % (every.epochs or 1) == 0
+
+    def _finish(self, state: TrainState, progress: Progress) -> Result:
+        """The last checkpoint: with exact statistics or the best weights, where the spec asks for them."""
+        parts, stopping = self.parts, self.spec.train.early_stopping
+        if progress.stopped:
+            self.journal.say(f"stopped early: {progress.stopped}")
+        final = {**self.frozen, **state.params, **state.statistics}
+        if stopping and stopping.restore_best and progress.best:
+            final |= progress.best.tensors
+            self.journal.say(f"went back to the best epoch, {progress.best.epoch}")
+        final |= parts.exact_statistics(final)
+        self._check_frozen(final)
+        metrics = {split: parts.evaluate(final, split) for split in parts.dataset.splits}
+        self.keeper.save(state, self.frozen, progress, final)
+        result = self._result("done", state, progress, metrics)
+        events.append(self.directory.metrics, {"event": "final", "step": result.steps, **metrics})
+        self.journal.end("done", result=result.as_json())
+        return result
+
+    def _check_frozen(self, final: Mapping[str, Any]) -> None:
+        """Layers that never learned must be what they were, bit for bit; that they are is kept in meta.json."""
+        learning = frozenset(name for phase in self.parts.phases for name in phase.trainable | phase.moving)
+        never = [t.name for t in self.parts.architecture.tensors if layer_of(t.name) not in learning]
+        if not never:
+            return
+        for name in never:
+            if _sha256(np.asarray(final[name])) != self.journal.meta["frozen"][name]:
+                raise RunFailed(f"{name} is frozen and has changed during training; this is a bug in dnnrun")
+        self.journal.meta["frozen_unchanged"] = True
+        self.journal.say(f"frozen and unchanged: {len(never)} tensors")
+
+    def _explode(self, event: NotFinite) -> NoReturn:
+        from dnnrun.train.trouble import first_bad_layer
+
+        plan, epoch = self.parts.plan, event.step // self.parts.plan.steps_per_epoch
+        split = event.metric.partition(".")[0] if event.metric else None
+        rows = range(*plan.splits[split]) if split else None
+        layer, what = first_bad_layer(self.parts.program, event.before, self.frozen, self.parts.batches(epoch), rows)
+        where = f"the loss is not finite at step {event.step:,} (epoch {epoch + 1})"
+        if event.metric:
+            where = f"{event.metric} is not finite after step {event.step:,} (epoch {epoch})"
+        kept = checkpoints.pointed(self.directory.checkpoints, "last")
+        raise RunFailed(
+            f"{where}; first in layer {layer}: {what}. "
+            f"The last good checkpoint: {kept or 'none was written yet'}. "
+            "Lower the learning rate, clip the gradients (train.clip), or use batch normalization"
+        )
+
+    def _interrupted(self, signal: int, state: TrainState, progress: Progress) -> NoReturn:
+        message = f"interrupted at step {int(state.step):,}, saved; go on with --resume"
+        self.directory.log(message)
+        self.journal.end("interrupted")
+        raise Interrupted(message, 128 + signal, self._result("interrupted", state, progress, {}).as_json())
+
+    def _result(self, status: str, state: TrainState, progress: Progress, metrics: Mapping[str, Any]) -> Result:
+        steps, rate = int(state.step), progress.examples_per_s
+        return Result(
+            run=self.directory.path,
+            status=status,
+            epochs=steps // self.parts.plan.steps_per_epoch,
+            steps=steps,
+            metrics=metrics,
+            timing={
+                "total_s": round(time.perf_counter() - self.began, 3),
+                "to_first_step_s": None if self.first_step is None else round(self.first_step, 3),
+                "examples_per_s": rate and round(rate, 1),
+            },
+            parameters=self.parts.count_parameters(),
+            transfer=self.journal.meta.get("transfer"),
+        )
+
+
+def _sha256(value: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()
