@@ -25,7 +25,7 @@ HIDDEN = {"bn": "[300,100]", "deep": "[100,100,100,100,100]"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--peers", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("DNNRUN_DATA_DIR", ".")))
     parser.add_argument("--batch", type=int, default=200)

@@ -22,10 +22,6 @@ from dnnrun.spec.schema import Shape, schema
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-HEADLESS = {  # their headers are still to be written
-    *("ch11/cached_12", "ch11/freeze_12", "ch11/restore_all", "ch11/reuse_123", "ch11/ex8_base", "ch11/ex8_searched"),
-    *("ch11/ex9_all", "ch11/ex9_four_layers", "ch11/ex9_frozen", "ch11/ex9_scratch", "ch11/ex9_top_two"),
-}
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 COMMAND = typer.main.get_command(app)
 
@@ -164,9 +160,7 @@ def test_a_config_validates(name: str) -> None:
     load(configs()[name])
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.xfail(strict=True)] * (name in HEADLESS)) for name in configs()]
-)
+@pytest.mark.parametrize("name", list(configs()))
 def test_a_config_has_its_header(name: str) -> None:
     path, told = configs()[name], header(configs()[name])
     assert headline(path)
