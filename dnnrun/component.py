@@ -108,13 +108,19 @@ def _required(member: type[Component]) -> list[str]:
 
 
 @cache
+def _load_plugins() -> None:
+    """Import what installed packages add, once: finding it reads every package's metadata."""
+    for point in entry_points(group=ENTRY_POINTS):
+        point.load()
+
+
+@cache
 def members(family: type[Component]) -> dict[str, type[Component]]:
     """Every member of a family by name, ours and those of installed packages (entry points), sorted by name."""
     package = importlib.import_module(family.home)
     for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
         importlib.import_module(f"{family.home}.{module.name}")
-    for point in entry_points(group=ENTRY_POINTS):
-        point.load()
+    _load_plugins()
     found: dict[str, type[Component]] = {}
     queue = list(family.__subclasses__())
     while queue:
