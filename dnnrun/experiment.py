@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dnnrun import files
 from dnnrun.data.source import Places
-from dnnrun.errors import DnnrunError, Interrupted, ResumeError
+from dnnrun.errors import DnnrunError, Interrupted, ResumeError, SpecError
 from dnnrun.journal import Journal
 from dnnrun.session import Result, Session, Stop
 from dnnrun.spec.compare import hinder_resume
@@ -40,30 +40,40 @@ def train(
     stop: Stop = lambda: None,
     cache: Path | None = None,
     age: float = 0.0,
+    unseen: frozenset[str] = frozenset(),
 ) -> Result:
     """Train what `spec` says into a new directory under `runs`, or go on with the newest one of its name.
 
     `stop` is asked between chunks and answers with a signal's number to end politely. `cache` keeps compiled code.
     `age` is how many seconds ago the program began. Raises the errors of dnnrun.errors; Interrupted after a signal.
-    What cannot begin leaves no run directory behind.
+    Splits in `unseen` are not measured at the end. What cannot begin leaves no run directory behind.
     """
+    if spec.sweep is not None:
+        raise SpecError(["sweep: train runs one trial; use dnnrun sweep, or leave the section out with sweep=null"])
     began = time.perf_counter() - age
     places, watcher = places or Places(), watcher or Watcher()
     if resume:
         directory = newest(runs, spec.name)
         with directory.lock():
-            return _resume(spec, directory, Journal(watcher, directory), places, stop, cache, began)
+            return _resume(spec, directory, Journal(watcher, directory), places, stop, cache, began, unseen)
     files.make_folder(runs / spec.name, exist_ok=True)
     journal = Journal(watcher, None)
     parts, found = _assemble(spec, journal, places, cache, None)
     directory = create(runs, spec.name, dump(spec), {"status": "created", "name": spec.name})
     with directory.lock():
         journal.open(directory)
-        return _train(spec, directory, parts, found, journal, None, stop, began)
+        return _train(spec, directory, parts, found, journal, None, stop, began, unseen)
 
 
 def _resume(
-    spec: Spec, directory: RunDirectory, journal: Journal, places: Places, stop: Stop, cache: Path | None, began: float
+    spec: Spec,
+    directory: RunDirectory,
+    journal: Journal,
+    places: Places,
+    stop: Stop,
+    cache: Path | None,
+    began: float,
+    unseen: frozenset[str],
 ) -> Result:
     point = _reopen(directory, spec)
     if point and _finished(spec, journal.meta, point):
@@ -71,7 +81,7 @@ def _resume(
         return Result(**{**journal.meta["result"], "run": directory.path})
     with _failures(journal):
         parts, found = _assemble(spec, journal, places, cache, point)
-    return _train(spec, directory, parts, found, journal, point, stop, began)
+    return _train(spec, directory, parts, found, journal, point, stop, began, unseen)
 
 
 def _train(
@@ -83,10 +93,11 @@ def _train(
     point: Checkpoint | None,
     stop: Stop,
     began: float,
+    unseen: frozenset[str],
 ) -> Result:
     with _failures(journal):
         journal.begin(found, point.step if point else 0)
-        return Session(spec, directory, parts, journal, stop, began).run(point)
+        return Session(spec, directory, parts, journal, stop, began, unseen).run(point)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class Keeper:
         }
         files.sync(self.directory.metrics)
         best = progress.best
-        exact = parts.exact_statistics({**model, **best.tensors}) if best and final is not None else {}
+        exact = parts.exact_statistics({**model, **best.tensors}, best.epoch) if best and final is not None else {}
         new_best = best is not None and (best.step != self.best_saved or bool(exact))
         if best is not None and new_best and best.step != step:
             weights = {**model, **parts.named({**best.tensors, **exact})}

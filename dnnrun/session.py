@@ -53,13 +53,23 @@ class Result:
 
 
 class Session:
-    """Trains in a run directory that it has the lock of. `began` is when the program began, on time.perf_counter."""
+    """Trains in a run directory that it has the lock of.
+
+    `began` is when the program began, on time.perf_counter; the splits in `unseen` are not measured at the end.
+    """
 
     def __init__(
-        self, spec: Spec, directory: RunDirectory, parts: Assembly, journal: Journal, stop: Stop, began: float
+        self,
+        spec: Spec,
+        directory: RunDirectory,
+        parts: Assembly,
+        journal: Journal,
+        stop: Stop,
+        began: float,
+        unseen: frozenset[str],
     ):
         self.spec, self.directory, self.parts, self.journal = spec, directory, parts, journal
-        self.stop, self.began = stop, began
+        self.stop, self.began, self.unseen = stop, began, unseen
         self.keeper = Keeper(directory, parts)
         self.first_step: float | None = None
         self.saved_at = time.perf_counter()
@@ -87,7 +97,7 @@ class Session:
             self.journal.write()
         state = self._enter(progress, tensors)
         if self.spec.transfer and self.spec.transfer.optimizer_state and parts.reuse:
-            state = snapshot.with_optimizer(state, parts.reuse.donors[0].checkpoint.train())
+            state = snapshot.with_optimizer(state, parts.reuse.donors[0].read_optimizer())
         return state, progress
 
     def _resumed(self, point: Checkpoint) -> tuple[TrainState, Progress]:
@@ -185,12 +195,13 @@ class Session:
         if progress.stopped:
             self.journal.say(f"stopped early: {progress.stopped}")
         final = {**self.frozen, **state.params, **state.statistics}
-        if stopping and stopping.restore_best and progress.best:
-            final |= progress.best.tensors
-            self.journal.say(f"went back to the best epoch, {progress.best.epoch}")
-        final |= parts.exact_statistics(final)
+        best = progress.best if stopping and stopping.restore_best else None
+        if best:
+            final |= best.tensors
+            self.journal.say(f"went back to the best epoch, {best.epoch}")
+        final |= parts.exact_statistics(final, best and best.epoch)
         self._check_frozen(final)
-        metrics = {split: parts.evaluate(final, split) for split in parts.dataset.splits}
+        metrics = {split: parts.evaluate(final, split) for split in parts.dataset.splits if split not in self.unseen}
         self.keeper.save(state, self.frozen, progress, final)
         result = self._result("done", state, progress, metrics)
         events.append(self.directory.metrics, {"event": "final", "step": result.steps, **metrics})
@@ -198,9 +209,11 @@ class Session:
         return result
 
     def _check_frozen(self, final: Mapping[str, Any]) -> None:
-        """Layers that never learned must be what they were, bit for bit; that they are is kept in meta.json."""
-        learning = frozenset(name for phase in self.parts.phases for name in phase.trainable | phase.moving)
-        never = [t.name for t in self.parts.architecture.tensors if layer_of(t.name) not in learning]
+        """What never learned must be what it was, bit for bit; that it is is kept in meta.json."""
+        learning = {name for phase in self.parts.phases for name in phase.trainable}
+        moving = {name for phase in self.parts.phases for name in phase.moving}
+        tensors = (t for t in self.parts.architecture.tensors if layer_of(t.name) not in learning)
+        never = [t.name for t in tensors if not (t.statistic and layer_of(t.name) in moving)]
         if not never:
             return
         for name in never:

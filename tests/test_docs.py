@@ -121,7 +121,7 @@ def spec_keys() -> set[str]:
 
 
 def test_spec_keys_are_those_of_the_page() -> None:
-    pages = [ROOT / "docs" / "spec.md", ROOT / "docs" / "transfer.md"]
+    pages = [ROOT / "docs" / name for name in ("spec.md", "transfer.md", "sweep.md")]
     rows = {
         key for page in pages for key in re.findall(r"^\| `([a-z0-9_.]+)` \|", page.read_text("utf-8"), re.MULTILINE)
     }

@@ -14,12 +14,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dnnrun import __version__
-from dnnrun.cli import runs, show, specs, train, transfer
+from dnnrun.cli import runs, show, specs, sweep, train, transfer
 from dnnrun.cli.output import data, talk
 
 VERBS: dict[str, Callable[..., Any]] = {
     "train": train.train,
     "transfer": transfer.transfer,
+    "sweep": sweep.sweep,
     "eval": train.evaluate,
     "runs": runs.runs,
     "show": show.show,

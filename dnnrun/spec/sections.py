@@ -13,6 +13,7 @@ from dnnrun.nn.architecture import Model
 from dnnrun.nn.loss import Loss
 from dnnrun.optim.clipping import Clipping
 from dnnrun.optim.optimizer import Optimizer
+from dnnrun.spec.space import Sweep
 from dnnrun.transfer.options import Transfer
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -83,3 +84,4 @@ class Spec(Options):
     model: Model
     train: Train = Field(default_factory=lambda: Train())
     transfer: Transfer | None = None
+    sweep: Sweep | None = None

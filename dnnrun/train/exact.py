@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from functools import partial
 
 import jax
@@ -12,11 +13,13 @@ from dnnrun.train.program import EVALUATION_BLOCK, Program
 from dnnrun.train.state import Batches
 
 
-def exact_statistics(program: Program, tensors: Tensors, data: Batches, start: int, stop: int) -> Tensors:
+def exact_statistics(
+    program: Program, tensors: Tensors, data: Batches, start: int, stop: int, kept: Set[str] = frozenset()
+) -> Tensors:
     """The mean and (biased) variance of what each moving batch norm sees over rows `start` to `stop`.
 
     Layer by layer, each on the outputs of those below with their exact statistics, in evaluation mode. Layers whose
-    statistics stand still keep theirs.
+    statistics stand still, and those in `kept`, keep theirs.
     """
     found: Tensors = {}
     layers = program.split.architecture.layers
@@ -24,7 +27,7 @@ def exact_statistics(program: Program, tensors: Tensors, data: Batches, start: i
     for number in range(program.first, len(layers)):
         layer = layers[number]
         norm = layer.batch_norm
-        if norm and norm.statistics == "exact" and layer.name not in program.still:
+        if norm and norm.statistics == "exact" and layer.name not in program.still | kept:
             network = program.split.merge(program.whole({**tensors, **found}))
             dense = getattr(network, layer.name)
             seen = _blocks(x, dense.pre_activation)
