@@ -99,7 +99,7 @@ class _Worker:
 
     def _ask(self, task: Task) -> Answer:
         if self.process is None or self.process.poll() is not None:
-            command = [sys.executable, "-m", "dnnrun.sweep.worker", str(self.core)]
+            command = [sys.executable, "-m", "dnnrun.sweep.worker", str(self.core), str(os.getpid())]
             pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
             self.process = subprocess.Popen(command, env={**os.environ, "NPROC": "1"}, start_new_session=True, **pipes)
         assert self.process.stdin is not None

@@ -1,6 +1,7 @@
-"""A process that runs one trial after another, on one core with one thread: `python -m dnnrun.sweep.worker CORE`.
+"""A process that runs one trial after another, on one core with one thread.
 
-It reads a task a line as JSON from standard input and answers with a line; it ends with its input.
+`python -m dnnrun.sweep.worker CORE PARENT` reads a task a line as JSON from standard input and answers with a line. It
+ends with its input, and at once when its parent (a process number) is gone: another sweep may go on with the trial.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from typing import Any
 def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(sys.argv[1])})
+    threading.Thread(target=_end_with, args=(int(sys.argv[2]),), daemon=True).start()
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: received.append(number))
@@ -25,6 +29,12 @@ def main() -> None:
         answers.write(json.dumps(_answer(json.loads(line), received)) + "\n")
         if received:
             sys.exit(128 + received[0])
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.1)
+    os._exit(1)
 
 
 def _answer(task: dict[str, Any], received: list[int]) -> dict[str, Any]:
