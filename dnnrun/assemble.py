@@ -16,8 +16,8 @@ from dnnrun.data.scale import Scaling
 from dnnrun.data.scale import fit as fit_scaling
 from dnnrun.data.select import Dataset, select
 from dnnrun.data.source import Places
-from dnnrun.errors import DataError, DeviceError, RunFailed, TransferError
-from dnnrun.nn.architecture import Architecture, is_kernel, lay_out, layer_of
+from dnnrun.errors import DataError, DeviceError, DnnrunError, RunFailed, TransferError
+from dnnrun.nn.architecture import OUTPUTS, Architecture, is_kernel, lay_out, layer_of
 from dnnrun.optim.schedule import Horizon
 from dnnrun.spec.sections import Spec
 from dnnrun.store.find import find_checkpoint
@@ -59,11 +59,26 @@ def plan_transfer(spec: Spec, places: Places) -> transfers.Plan:
     if spec.transfer is None:
         raise TransferError("transfer: the spec reuses nothing; name a source with --from or a transfer: section")
     dataset = read_data(spec, places)
-    _, resize, notes = inputs_of(spec.transfer, donors, dataset, spec.data.scale)
+    _, resize, notes = _inputs_of(spec, donors, dataset)
     width = math.prod(resize["to"]) if resize else dataset.width
     architecture = lay_out(spec.model, width, len(dataset.classes))
-    plan = transfers.make_plan(spec.transfer, architecture, donors, spec.train.epochs)
+    plan = transfers.make_plan(spec.transfer, architecture, donors, _ahead(spec, dataset.classes))
     return replace(plan, notes=(*notes, *plan.notes))
+
+
+def _inputs_of(
+    spec: Spec, donors: Sequence[Donor], dataset: Dataset
+) -> tuple[Scaling | None, Mapping[str, Any] | None, list[str]]:
+    first = "hidden1" if spec.model.hidden else OUTPUTS
+    return inputs_of(spec.transfer, donors, dataset, spec.data.scale, first)
+
+
+def _ahead(spec: Spec, classes: Sequence[str]) -> transfers.Ahead:
+    return transfers.Ahead(spec.train.epochs, _patience(spec), spec.train.optimizer.model_dump(mode="json"), classes)
+
+
+def _patience(spec: Spec) -> int | None:
+    return spec.train.early_stopping.patience if spec.train.early_stopping else None
 
 
 def check_memory(architecture: Architecture, batch_size: int) -> None:
@@ -94,7 +109,7 @@ class Assembly:
     objective: Objective
     plan: Plan
     split: Split
-    cache: Path | None
+    outputs: Path | None
     reuse: transfers.Plan | None = None
     transfer: dict[str, Any] | None = None
     resize: Mapping[str, Any] | None = None
@@ -134,7 +149,8 @@ class Assembly:
         phase = self.phases[number]
         joined = {name: after for p, after in zip(self.phases, began, strict=False) for name in p.joins}
         later = frozenset(name for p in self.phases[number:] for name in p.trainable | p.moving)
-        factors = transfers.factors_of(self.spec.transfer, self.architecture.names) if self.spec.transfer else {}
+        options, names = self.spec.transfer, self.architecture.names
+        factors = transfers.factors_of(options, names, self.phases) if options else {}
         first, features = self._cached(phase, tensors)
         self.program = Program(
             self.split,
@@ -162,29 +178,46 @@ class Assembly:
         """How many layers are cached, and their outputs over all rows."""
         if not phase.first:
             return 0, None
+        import jax
+
         from dnnrun.train.prefix import outputs
 
         rows, width = len(self.dataset.labels), self.architecture.layers[phase.first - 1].units
-        wanted, free = 4 * rows * width, free_memory()
-        if wanted > CACHE_SHARE * free:
-            text = f"outputs of {phase.first} layers take {wanted / 2**30:,.1f} GiB of {free / 2**30:,.1f} GiB free"
-            if self.spec.transfer and self.spec.transfer.cache == "on":
-                raise DeviceError(f"transfer.cache: on, and the {text}; use auto, or a larger machine")
-            self.notes.append(f"nothing is cached: the {text}")
-            return 0, None
         names = self.architecture.names[: phase.first]
+        mapped = 4 * rows * width > CACHE_SHARE * free_memory()
+        if mapped and (self.outputs is None or self.machine.platform != "cpu"):
+            text = f"the outputs of {names[-1]} take {4 * rows * width / 2**30:,.1f} GiB, too much of the free memory"
+            if self.spec.transfer and self.spec.transfer.cache == "on":
+                raise DeviceError(f"transfer.cache: on, and {text}; use auto, or a larger machine")
+            self.notes.append(f"nothing is cached: {text}")
+            return 0, None
         weights = {name: value for name, value in tensors.items() if layer_of(name) in names}
         layers = [repr(layer) for layer in self.architecture.layers[: phase.first]]
-        prepared = {"scaling": self.scaling.to_json(), "resize": self.resize}
+        prepared = {
+            "scaling": self.scaling.to_json(),
+            "resize": self.resize,
+            "jax": [jax.__version__, repr(self.machine)],
+        }
         key = kept_outputs.key_of(weights, layers, self.dataset.hash, prepared)
-        folder = self.cache.parent / "outputs" if self.cache else None
-        if folder and (found := kept_outputs.find(folder, key, rows, width)) is not None:
-            self.notes.append(f"cached: the outputs of {names[-1]}, {rows:,} rows of {width}, kept from an earlier run")
-            return phase.first, found
-        features = np.concatenate(list(outputs(self.split, tensors, self.rows, phase.first)))
-        if folder:
-            kept_outputs.keep(folder, key, features)
-        self.notes.append(f"cached: the outputs of {names[-1]}, {rows:,} rows of {width}, computed once")
+        told = f"cached: the outputs of {names[-1]}, {rows:,} rows of {width}"
+        told += ", mapped from disk" if mapped else ""
+        if self.outputs and (found := kept_outputs.find(self.outputs, key, rows, width)) is not None:
+            self.notes.append(f"{told}, kept from an earlier run")
+            return phase.first, found if mapped else np.array(found)
+        pieces = outputs(self.split, tensors, self.rows, phase.first)
+        features = None if mapped else np.concatenate(list(pieces))
+        if self.outputs:
+            try:
+                kept_outputs.keep(self.outputs, key, pieces if features is None else [features], rows, width)
+            except DnnrunError as error:
+                if features is None:
+                    raise
+                self.notes.append(f"the cached outputs are not kept for other runs: {error}")
+        if features is None:
+            features = self.outputs and kept_outputs.find(self.outputs, key, rows, width)
+            if features is None:
+                raise RunFailed(f"{self.outputs}: {key}.npy was damaged as it was written; check the disk")
+        self.notes.append(f"{told}, computed once")
         return phase.first, features
 
     def named(self, tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -201,13 +234,18 @@ class Assembly:
         """Loss and accuracy with these tensors on a split, from the cached outputs where there are some."""
         return self.program.evaluate(dict(tensors), self.data, *self.dataset.splits[split])
 
-    def exact_statistics(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Batch-norm statistics over the training set, of the layers that ask for exact ones."""
+    def exact_statistics(self, tensors: Mapping[str, Any], epoch: int | None = None) -> Mapping[str, Any]:
+        """Batch-norm statistics over the training set, of the layers that ask for exact ones.
+
+        `tensors` are those after `epoch`, unset for the newest: a layer that was frozen then keeps its own.
+        """
         from dnnrun.train.exact import exact_statistics
 
         if not any(layer.batch_norm and layer.batch_norm.statistics == "exact" for layer in self.architecture.layers):
             return {}
-        return exact_statistics(self.program, dict(tensors), self.data, *self.dataset.splits["train"])
+        joined = self.program.joined.items() if epoch is not None else ()
+        kept = {name for name, after in joined if after >= (epoch or 0) and name not in self.phases[0].moving}
+        return exact_statistics(self.program, dict(tensors), self.data, *self.dataset.splits["train"], kept)
 
     def count_parameters(self) -> dict[str, int]:
         """Scalars that learn in the phase entered last, and those that do not."""
@@ -225,6 +263,7 @@ class Assembly:
             "features": data.width,
             "image": data.image and list(data.image),
             "classes": list(data.classes),
+            "largest": data.largest,
             "preprocessing": self.scaling.to_json(),
             "data_hash": data.hash,
             "seed": self.spec.seed,
@@ -266,7 +305,7 @@ def assemble(
     if manifest is not None:
         inputs = Scaling.from_json(manifest["preprocessing"]), manifest.get("resize"), []
     else:
-        inputs = inputs_of(spec.transfer, donors, dataset, spec.data.scale)
+        inputs = _inputs_of(spec, donors, dataset)
     scaling, resize, notes = inputs
     if resize:
         from dnnrun.train.resize import resize as resized
@@ -276,8 +315,9 @@ def assemble(
     architecture = lay_out(spec.model, dataset.width, len(dataset.classes))
     check_memory(architecture, spec.train.batch_size)
     objective, plan = _objective(spec, dataset)
+    outputs = places.cache and places.cache / "outputs"
     parts = Assembly(
-        spec, machine, dataset, scaling, architecture, objective, plan, Split(architecture), cache, resize=resize
+        spec, machine, dataset, scaling, architecture, objective, plan, Split(architecture), outputs, resize=resize
     )
     parts.notes += notes
     _phases(parts, donors, manifest)
@@ -287,12 +327,14 @@ def assemble(
 def _phases(parts: Assembly, donors: list[Donor], manifest: Mapping[str, Any] | None) -> None:
     options, names = parts.spec.transfer, parts.architecture.names
     if options and donors:
-        plan = transfers.make_plan(options, parts.architecture, donors, parts.plan.epochs)
+        ahead = _ahead(parts.spec, parts.dataset.classes)
+        plan = transfers.make_plan(options, parts.architecture, donors, ahead)
         parts.reuse = replace(plan, notes=(*parts.notes, *plan.notes))
         parts.transfer, parts.phases = parts.reuse.as_json(), parts.reuse.phases
     elif options and manifest and manifest.get("transfer"):
         parts.transfer = manifest["transfer"]
-        found, _ = phases_of(options, parts.architecture, manifest["transfer"]["reused"], parts.plan.epochs)
+        reused, patience = manifest["transfer"]["reused"], _patience(parts.spec)
+        found, _ = phases_of(options, parts.architecture, reused, parts.plan.epochs, patience)
         parts.phases = found
     else:
         parts.phases = [Phase(frozenset(names))]
@@ -329,7 +371,7 @@ def _objective(spec: Spec, dataset: Dataset) -> tuple[Objective, Plan]:
         splits=dict(dataset.splits),
         monitor=_monitor(spec, dataset),
         schedule=schedule,
-        patience=stopping.patience if stopping else None,
+        patience=_patience(spec),
         min_delta=stopping.min_delta if stopping else 0.0,
         cut_every=options.checkpoint_every.steps,
     )
@@ -363,7 +405,10 @@ def _on_device(dataset: Dataset, scaling: Scaling, seed: int) -> Batches:
 
 
 def _inputs(rows: Batches, features: np.ndarray) -> Batches:
-    """The same rows with these features, taken as they are."""
+    """The same rows with these features, taken as they are; mapped from disk, a CPU reads them where they lie."""
+    import jax
     import jax.numpy as jnp
 
-    return replace(rows, features=jnp.asarray(features), offset=jnp.float32(0), factor=jnp.float32(1))
+    mapped = isinstance(features, np.memmap)
+    there = jax.device_put(features, may_alias=True) if mapped else jnp.asarray(features)
+    return replace(rows, features=there, offset=jnp.float32(0), factor=jnp.float32(1))

@@ -9,7 +9,9 @@ from typing import Any
 
 from dnnrun.errors import TransferError
 from dnnrun.spec.load import load, load_mapping
+from dnnrun.spec.override import apply
 from dnnrun.spec.sections import Spec
+from dnnrun.spec.tree import plant
 from dnnrun.store.find import find_checkpoint, newest_finished
 
 SUFFIX = "-transfer"
@@ -17,7 +19,7 @@ SUFFIX = "-transfer"
 
 def transfer_spec(
     spec: str | Path | Mapping[str, Any] | None,
-    source: str | Path | None,
+    source: str | Path | Sequence[Any] | None,
     options: Mapping[str, Any],
     overrides: Sequence[str] = (),
     runs: Path = Path("runs"),
@@ -29,18 +31,37 @@ def transfer_spec(
     """
     said = {key: value for key, value in options.items() if value is not None}
     if source is not None:
-        said["from"] = str(source)
-    given = [f"transfer.{key}={json.dumps(value)}" for key, value in said.items()] + list(overrides)
+        said["from"] = str(source) if isinstance(source, (str, Path)) else source
+    given = [f"transfer.{key}={json.dumps(value, default=str)}" for key, value in said.items()] + list(overrides)
     newest = newest_finished(runs)
     fill = {"transfer.from": str(newest)} if newest else {}
     if spec is None:
-        own = source or newest
+        own = _source(given) or newest
         if own is None:
-            raise TransferError(f"{runs}: no finished run to take layers from; name one with --from")
+            raise _nothing_there(runs)
         mapping = {key: value for key, value in find_checkpoint(own).manifest["spec"].items() if key != "transfer"}
         if not mapping["name"].endswith(SUFFIX):
             mapping["name"] = mapping["name"][: 64 - len(SUFFIX)] + SUFFIX
-        return load_mapping(mapping, given, where=f"the spec of {own}", fill=fill)
-    if isinstance(spec, Mapping):
-        return load_mapping(spec, given, fill=fill)
-    return load(spec, given, fill=fill)
+        found = load_mapping(mapping, given, where=f"the spec of {own}", fill=fill)
+    elif isinstance(spec, Mapping):
+        found = load_mapping(spec, given, fill=fill)
+    else:
+        found = load(spec, given, fill=fill)
+    if found.transfer is None:
+        raise _nothing_there(runs)
+    return found
+
+
+def _source(given: Sequence[str]) -> str | None:
+    """The first source that the overrides name."""
+    tree = plant({}, "overrides")
+    apply(tree, given)
+    section = tree.value.get("transfer")
+    found = section.get("from") if isinstance(section, dict) else None
+    if isinstance(found, list) and found:
+        found = found[0].get("from") if isinstance(found[0], dict) else found[0]
+    return found if isinstance(found, str) else None
+
+
+def _nothing_there(runs: Path) -> TransferError:
+    return TransferError(f"{runs}: no finished run to take layers from; name one with --from")

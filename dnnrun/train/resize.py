@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -25,7 +25,7 @@ def resize(features: np.ndarray, how: Mapping[str, Any]) -> np.ndarray:
     before, after = tuple(how["from"]), tuple(how["to"])
     if before[2] != after[2] and (before[2], after[2]) not in ((1, 3), (3, 1)):
         raise DataError(f"images of {before[2]} channels cannot become {after[2]}; wanted 1 or 3 on both sides")
-    run = jax.jit(partial(_resize, before=before, after=after, method=how["method"]))
+    run = _compiled(before, after, how["method"])
     result = np.empty((len(features), after[0] * after[1] * after[2]), np.float32)
     for start in range(0, len(features), BLOCK):
         piece = features[start : start + BLOCK]
@@ -33,6 +33,11 @@ def resize(features: np.ndarray, how: Mapping[str, Any]) -> np.ndarray:
         padded[: len(piece)] = piece
         result[start : start + BLOCK] = np.asarray(run(padded))[: len(piece)]
     return result
+
+
+@cache
+def _compiled(before: tuple[int, ...], after: tuple[int, ...], method: str) -> Any:
+    return jax.jit(partial(_resize, before=before, after=after, method=method))
 
 
 def _resize(rows: jax.Array, before: tuple[int, ...], after: tuple[int, ...], method: str) -> jax.Array:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ from dnnrun import files
 LIMIT = 4 << 30  # bytes kept in all; the longest unused go first
 
 
-def key_of(weights: Mapping[str, Any], layers: Any, data_hash: str, preprocessing: Mapping[str, Any]) -> str:
-    """Changes with the weights of the cached layers, their options, the rows, and how these are prepared."""
-    digest = hashlib.sha256(json.dumps([layers, data_hash, preprocessing], sort_keys=True).encode())
+def key_of(weights: Mapping[str, Any], layers: Any, data_hash: str, prepared: Mapping[str, Any]) -> str:
+    """Changes with the weights of the cached layers, their options, the rows, and how and where these are prepared."""
+    digest = hashlib.sha256(json.dumps([layers, data_hash, prepared], sort_keys=True).encode())
     for name in sorted(weights):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(weights[name]).data)
@@ -30,19 +32,35 @@ def find(folder: Path, key: str, rows: int, width: int) -> np.ndarray | None:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
         checksum = (folder / f"{key}.sha256").read_text()
-    except (OSError, ValueError):
+    except (OSError, EOFError, ValueError):
         return None
-    if found.shape != (rows, width) or found.dtype != np.float32 or _sha256([found]) != checksum:
+    if found.shape != (rows, width) or found.dtype != np.float32 or _sha256(found) != checksum:
         return None
-    path.touch()
+    with suppress(OSError):  # a cache that may only be read is one all the same
+        path.touch()
     return found
 
 
-def keep(folder: Path, key: str, features: np.ndarray) -> None:
-    """Write features under `key`, and remove what has not been used longest where all would take too much."""
+def keep(folder: Path, key: str, pieces: Iterable[np.ndarray], rows: int, width: int) -> None:
+    """Write features, (rows, width) float32 in pieces, under `key`, never more than a piece in memory.
+
+    Removes what has not been used longest where all would take too much. Raises DnnrunError where it cannot be written.
+    """
+    digest = hashlib.sha256()
+
+    def contents() -> Iterator[bytes | memoryview]:
+        header = BytesIO()
+        described = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+        np.lib.format.write_array_header_1_0(header, described)
+        yield header.getvalue()
+        for piece in pieces:
+            data = np.ascontiguousarray(piece).data
+            digest.update(data)
+            yield data
+
     files.make_folder(folder, exist_ok=True)
-    files.write_atomic(folder / f"{key}.npy", _npy(features))
-    files.write_atomic(folder / f"{key}.sha256", _sha256([features]).encode())
+    files.write_atomic(folder / f"{key}.npy", contents())
+    files.write_atomic(folder / f"{key}.sha256", digest.hexdigest().encode())
     kept = sorted(folder.glob("*.npy"), key=lambda path: path.stat().st_mtime, reverse=True)
     total = 0
     for path in kept:
@@ -52,18 +70,5 @@ def keep(folder: Path, key: str, features: np.ndarray) -> None:
             files.unlink(path.with_suffix(".sha256"), missing_ok=True)
 
 
-def _npy(features: np.ndarray) -> Iterator[bytes | memoryview]:
-    header = np.lib.format.header_data_from_array_1_0(features)
-    from io import BytesIO
-
-    buffer = BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, header)
-    yield buffer.getvalue()
-    yield np.ascontiguousarray(features).data
-
-
-def _sha256(pieces: Iterable[np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(np.ascontiguousarray(piece).data)
-    return digest.hexdigest()
+def _sha256(features: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(features).data).hexdigest()

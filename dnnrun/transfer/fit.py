@@ -12,52 +12,79 @@ from dnnrun.transfer.donor import Donor
 from dnnrun.transfer.match import matching
 from dnnrun.transfer.options import Transfer
 
-FIRST = "hidden1"
-
 
 def inputs_of(
-    options: Transfer | None, donors: Sequence[Donor], dataset: Dataset, scale: str | None
+    options: Transfer | None, donors: Sequence[Donor], dataset: Dataset, scale: str | None, first: str
 ) -> tuple[Scaling | None, Mapping[str, Any] | None, list[str]]:
     """The scaling to take over (None to fit one), how images are resized (None: not), and notes.
 
-    Where the first layer is reused, its inputs are prepared as they were for its source, unless the spec names a
-    scale. Raises TransferError where the widths differ and no resizing is asked for or possible.
+    Where `first`, the first layer of the new network, is that of a source, its inputs are prepared as they were there,
+    unless the spec names a scale. Raises TransferError where the widths differ and no resizing is asked for or
+    possible.
     """
-    donor = _first(options, donors)
+    donor = _donor_of_first(options, donors, first)
     if options is None or donor is None:
         return None, None, []
     how, notes = None, []
     if donor.image and dataset.image and donor.image != dataset.image:
         sizes = f"the data's images are {_size(dataset.image)}, and the source was trained on {_size(donor.image)}"
         if not options.resize_inputs:
-            raise TransferError(f"transfer: {sizes}; set transfer.resize_inputs: true, or do not reuse {FIRST}")
+            raise TransferError(f"transfer: {sizes}; set transfer.resize_inputs: true, or do not reuse {first}")
+        channels = {dataset.image[2], donor.image[2]}
+        if len(channels) == 2 and channels != {1, 3}:
+            raise TransferError(f"transfer: {sizes}; channels can be resized from 1 to 3 and from 3 to 1 only")
         method = "linear" if options.resize_inputs is True else options.resize_inputs
         how = {"from": list(dataset.image), "to": list(donor.image), "method": method}
         notes.append(f"resized: {sizes}; {method}")
     elif donor.features != dataset.width:
         raise TransferError(
-            f"transfer: the data has {dataset.width} features and {FIRST} of {donor.name} takes {donor.features}; "
-            f"no image is known on both sides, so nothing can be resized. Use the same columns, or do not reuse {FIRST}"
+            f"transfer: the data has {dataset.width} features and {first} of {donor.name} takes {donor.features}; "
+            f"no image is known on both sides, so nothing can be resized. Use the same columns, or do not reuse {first}"
         )
     theirs = Scaling.from_json(donor.preprocessing)
-    if scale is None:
-        if theirs.type == "unit":
-            return None if dataset.image else theirs, how, notes
-        notes.append(f"scaled as in the source: {theirs.type}")
-        return theirs, how, notes
-    if theirs.type != scale:
-        notes.append(f"data.scale is {scale}, and {FIRST} was trained on {theirs.type}; leave it unset to take that")
-    return None, how, notes
+    if scale is not None:
+        if theirs.type != scale:
+            notes.append(
+                f"data.scale is {scale}, and {first} was trained on {theirs.type}; leave it unset to take that"
+            )
+        return None, how, notes
+    if theirs.type == "unit":
+        return None if dataset.image else theirs, how, notes
+    ratio = _ratio(donor, dataset)
+    brighter = "" if ratio == 1 else f", its pixels up to {donor.largest:g}, these up to {dataset.largest:g}"
+    notes.append(f"scaled as in the source: {theirs.type}{brighter}")
+    return _stretched(theirs, ratio), how, notes
 
 
-def _first(options: Transfer | None, donors: Sequence[Donor]) -> Donor | None:
-    """The donor of the first hidden layer, where it is reused."""
+def _donor_of_first(options: Transfer | None, donors: Sequence[Donor], first: str) -> Donor | None:
+    """The donor whose own first layer becomes the first one here, None where another layer or a new one does."""
     if options is None:
         return None
     for part, donor in zip(options.parts, donors, strict=True):
-        if matching(part.reuse, [FIRST]):
-            return donor
+        if matching(part.reuse, [first]):
+            source = next((old for old, new in part.rename.items() if new == first), first)
+            return donor if source == donor.layers[0] else None
     return None
+
+
+def _ratio(donor: Donor, dataset: Dataset) -> float:
+    """How many times larger a pixel can be here than it could in the source; 1 where that is not known."""
+    if donor.image and dataset.image and donor.largest and dataset.largest:
+        return dataset.largest / donor.largest
+    return 1.0
+
+
+def _stretched(scaling: Scaling, ratio: float) -> Scaling:
+    """The scaling that makes of `ratio` times a value what `scaling` makes of the value."""
+    if ratio == 1:
+        return scaling
+    if scaling.type == "standardize":
+        return Scaling(
+            "standardize",
+            mean=tuple(value * ratio for value in scaling.mean),
+            std=tuple(value * ratio for value in scaling.std),
+        )
+    return Scaling("unit", divide_by=ratio)
 
 
 def _size(image: Sequence[int]) -> str:

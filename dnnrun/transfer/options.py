@@ -49,10 +49,10 @@ class Transfer(Options):
     freeze: Pattern | None = Field(default=None, description="which layers do not learn")
     train: Pattern | None = Field(default=None, description="which layers learn; all others are frozen")
     freeze_batch_norm: bool = Field(default=True, description="statistics of frozen layers stand still")
-    unfreeze: dict[str, Epoch | Stall] = Field(
+    unfreeze: dict[Pattern, Epoch | Stall] = Field(
         default_factory=dict, description="pattern -> after which epoch it learns, or {stalled: epochs}"
     )
-    rates: dict[str, Factor] = Field(
+    rates: dict[Pattern, Factor] = Field(
         default_factory=dict,
         description="pattern -> factor of the learning rate; the first that matches a layer counts",
     )
@@ -70,8 +70,6 @@ class Transfer(Options):
             raise ValueError("freeze and train say the same thing from two sides; give one of them")
         if not isinstance(self.from_, str) and (self.rename or "reuse" in self.model_fields_set):
             raise ValueError("with several sources, reuse and rename belong to each entry of `from`")
-        for pattern in (*self.unfreeze, *self.rates):
-            _regex(pattern)
         stalls = [isinstance(when, Stall) for when in self.unfreeze.values()]
         if any(stalls) and not all(stalls):
             raise ValueError("unfreeze mixes epochs and stalls, whose order nobody can know; use one of them")

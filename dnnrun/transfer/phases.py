@@ -30,15 +30,19 @@ class Phase:
 @dataclass
 class _Freezing:
     frozen: list[str]
+    all: bool
     steps: list[tuple[list[str], int | Stall]] = field(default_factory=list)
 
 
 def phases_of(
-    options: Transfer, architecture: Architecture, reused: list[str], epochs: int
+    options: Transfer, architecture: Architecture, reused: list[str], epochs: int, patience: int | None = None
 ) -> tuple[list[Phase], list[str]]:
-    """The phases in order, and notes for the person. Raises TransferError for contradictions."""
+    """The phases in order, and notes for the person. `patience` is that of early stopping, None without it.
+
+    Raises TransferError for contradictions.
+    """
     freezing = _freezing(options, architecture, reused)
-    _check(options, freezing, reused, epochs)
+    _check(options, freezing, reused, epochs, patience)
     notes: list[str] = []
     frozen, phases = set(freezing.frozen), []
     steps: list[tuple[list[str], int | Stall]] = [([], 0), *_in_order(freezing.steps)]
@@ -46,7 +50,7 @@ def phases_of(
         frozen -= set(joins)
         trainable = frozenset(architecture.names) - frozen
         moving = frozenset() if options.freeze_batch_norm else frozenset(frozen)
-        first, why = cacheable(options, architecture, frozen)
+        first, why = cacheable(options, architecture, frozen, required=not phases)
         if why and why not in notes:
             notes.append(why)
         after = when if isinstance(when, int) else None
@@ -64,7 +68,7 @@ def _freezing(options: Transfer, architecture: Architecture, reused: list[str]) 
         frozen = [name for name in names if name not in learning]
     else:
         frozen = [name for name in names if name in reused] if options.unfreeze else []
-    found = _Freezing(frozen)
+    found = _Freezing(frozen, len(frozen) == len(names))
     seen: dict[str, str] = {}
     for pattern, when in options.unfreeze.items():
         joins = required("transfer.unfreeze", pattern, names)
@@ -81,7 +85,12 @@ def _freezing(options: Transfer, architecture: Architecture, reused: list[str]) 
     return found
 
 
-def _check(options: Transfer, freezing: _Freezing, reused: list[str], epochs: int) -> None:
+def _check(options: Transfer, freezing: _Freezing, reused: list[str], epochs: int, patience: int | None) -> None:
+    if freezing.all:
+        until = " at first" if freezing.steps else ""
+        raise TransferError(
+            f"transfer: every layer is frozen{until}, and nothing would learn; let one learn, as `train: outputs`"
+        )
     joining = {name for joins, _ in freezing.steps for name in joins}
     for name in freezing.frozen:
         if name not in reused and name not in joining:
@@ -95,6 +104,11 @@ def _check(options: Transfer, freezing: _Freezing, reused: list[str], epochs: in
                 f"transfer.unfreeze: {', '.join(joins)} after epoch {when}, and the run has {epochs}; "
                 "choose an earlier one or raise train.epochs"
             )
+        if isinstance(when, Stall) and patience is not None and patience <= when.stalled:
+            raise TransferError(
+                f"transfer.unfreeze: {', '.join(joins)} when stalled for {when.stalled} epochs, and "
+                f"train.early_stopping ends the run after {patience}; make its patience larger"
+            )
 
 
 def _in_order(steps: list[tuple[list[str], int | Stall]]) -> list[tuple[list[str], int | Stall]]:
@@ -107,10 +121,12 @@ def _in_order(steps: list[tuple[list[str], int | Stall]]) -> list[tuple[list[str
     return [(by_epoch[epoch], epoch) for epoch in sorted(by_epoch)]
 
 
-def cacheable(options: Transfer, architecture: Architecture, frozen: set[str]) -> tuple[int, str | None]:
+def cacheable(
+    options: Transfer, architecture: Architecture, frozen: set[str], required: bool
+) -> tuple[int, str | None]:
     """How many layers from the input can be computed once, and why it is not all that are frozen.
 
-    Raises TransferError under `cache: on` where nothing or not all can be.
+    Raises TransferError under `cache: on` where not all can be, or where none is frozen and some are `required` to be.
     """
     if options.cache == "off":
         return 0, None
@@ -128,7 +144,7 @@ def cacheable(options: Transfer, architecture: Architecture, frozen: set[str]) -
             count, why = number, f"the activation of {layer.name} draws anew at every step"
         elif layer.batch_norm and not options.freeze_batch_norm:
             count, why = number, f"the batch-norm statistics of {layer.name} move (freeze_batch_norm: false)"
-    if options.cache == "on" and count < max(prefix, 1):
+    if options.cache == "on" and count < max(prefix, int(required)):
         reason = why or f"the first layer, {names[0]}, is not frozen"
         raise TransferError(f"transfer.cache: on, and {reason}; use auto or off, or change that")
     if why is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from dnnrun.errors import TransferError
 from dnnrun.nn.architecture import Architecture, Layer
-from dnnrun.transfer.donor import Donor
+from dnnrun.transfer.differ import differences
+from dnnrun.transfer.donor import OPTIMIZER, Donor
 from dnnrun.transfer.match import required
 from dnnrun.transfer.options import Part, Transfer
 from dnnrun.transfer.phases import Phase, phases_of
@@ -29,6 +30,17 @@ class Taken:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """What the plan has to know of the training: its epochs, the patience of early stopping (None without it), the
+    optimizer's options, the classes of the data."""
+
+    epochs: int
+    patience: int | None
+    optimizer: Mapping[str, Any]
+    classes: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Plan:
     """What becomes of every layer. `notes` are things a person should know and may have meant."""
 
@@ -36,6 +48,7 @@ class Plan:
     donors: tuple[Donor, ...]
     taken: dict[str, Taken]
     phases: tuple[Phase, ...]
+    factors: Mapping[str, float]
     unused: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -70,12 +83,13 @@ class Plan:
         return found
 
     def _learns(self, name: str) -> str:
-        """From when on a layer learns."""
+        """From when on a layer learns, and how fast where it is not as fast as the others."""
+        rate = f", rate x {self.factors[name]:g}" if name in self.factors else ""
         for phase in self.phases:
             if name in phase.trainable:
                 if phase.stalled:
-                    return f"when stalled for {phase.stalled} epochs"
-                return f"after epoch {phase.after_epoch}" if phase.after_epoch else "trainable"
+                    return f"when stalled for {phase.stalled} epochs{rate}"
+                return (f"after epoch {phase.after_epoch}" if phase.after_epoch else "trainable") + rate
         return "frozen"
 
     def _norm(self, layer: Layer) -> str:
@@ -103,31 +117,29 @@ class Plan:
         }
 
 
-def make_plan(options: Transfer, architecture: Architecture, donors: Sequence[Donor], epochs: int) -> Plan:
+def make_plan(options: Transfer, architecture: Architecture, donors: Sequence[Donor], ahead: Ahead) -> Plan:
     """Who gives what. `donors` stand for `options.parts`, in order.
 
     Raises TransferError for a pattern that matches nothing, a layer or tensor that is absent or of another shape or
-    type, and what freeze, train and unfreeze contradict each other in.
+    type, an optimizer state that does not fit, and what freeze, train, unfreeze and rates contradict each other in.
     """
     taken: dict[str, Taken] = {}
     for part, donor in zip(options.parts, donors, strict=True):
-        for name, layer in _take(part, donor, architecture).items():
-            taken.setdefault(name, Taken(donor, layer))
+        found = _take(part, donor, architecture, taken)
+        taken |= {name: Taken(donor, layer) for name, layer in found.items()}
     _check_tensors(architecture, taken)
-    phases, notes = phases_of(options, architecture, list(taken), epochs)
-    unused = _unused(donors, taken)
+    phases, notes = phases_of(options, architecture, list(taken), ahead.epochs, ahead.patience)
+    factors = factors_of(options, architecture.names, phases)
+    if options.optimizer_state:
+        _check_optimizer(donors, taken, phases[0], ahead)
     for name, source in taken.items():
-        mine = _layer(architecture, name).activation.model_dump(mode="json")
-        theirs = source.donor.activations.get(source.layer)
-        if theirs is not None and theirs != mine and name != "outputs":
-            notes.append(f"{name}: its activation here is {_words(mine)}, in the source {_words(theirs)}")
-    return Plan(architecture, tuple(donors), taken, tuple(phases), tuple(unused), tuple(notes))
+        notes += differences(_layer(architecture, name), source.donor, source.layer, ahead.classes)
+    return Plan(architecture, tuple(donors), taken, tuple(phases), factors, _unused(donors, taken), tuple(notes))
 
 
-def _take(part: Part, donor: Donor, architecture: Architecture) -> dict[str, str]:
-    """New layer -> the donor's layer, for one source."""
-    names = architecture.names
-    matched = required("transfer.reuse", part.reuse, names)
+def _take(part: Part, donor: Donor, architecture: Architecture, before: Container[str]) -> dict[str, str]:
+    """New layer -> the donor's layer, for one source; without those that come from a source `before`."""
+    matched = required("transfer.reuse", part.reuse, architecture.names)
     for old, new in part.rename.items():
         if old not in donor.layers:
             raise TransferError(
@@ -140,14 +152,14 @@ def _take(part: Part, donor: Donor, architecture: Architecture) -> dict[str, str
     if len(set(part.rename.values())) < len(part.rename):
         raise TransferError("transfer.rename: two layers get the same name; give each its own")
     renamed = {new: old for old, new in part.rename.items()}
-    found, absent = {}, []
-    for name in matched:
-        source = renamed.get(name, name)
-        if source not in donor.layers or (name not in renamed and source in part.rename):
-            absent.append(name)
-        else:
-            found[name] = source
-    if absent:
+    found = {name: renamed.get(name, name) for name in matched if name not in before}
+    given = [name for name in found if name not in renamed and name in part.rename]
+    if given:
+        raise TransferError(
+            f"transfer.rename: {', '.join(f'{old} -> {part.rename[old]}' for old in given)}, and {part.reuse!r} wants "
+            f"a layer of the source for {', '.join(given)} too; narrow the pattern, or rename another layer to it"
+        )
+    if absent := [name for name, source in found.items() if source not in donor.layers]:
         raise TransferError(
             f"transfer.reuse: {part.reuse!r} matches {', '.join(absent)} of the new network, absent in {donor.name}, "
             f"whose layers are {', '.join(donor.layers)}; narrow the pattern, or use transfer.rename"
@@ -161,14 +173,16 @@ def _check_tensors(architecture: Architecture, taken: dict[str, Taken]) -> None:
         wanted = {tensor.name: tensor for tensor in _layer(architecture, name).tensors}
         for tensor in wanted.values():
             there = source.tensor(tensor.name)
-            found = source.donor.shapes.get(there)
+            found = source.donor.described.get(there)
             if found is None:
                 problems.append(f"{tensor.name}: absent in {source.donor.name}, wanted {_shape(tensor.shape)}")
-            elif found != tensor.shape:
-                problems.append(f"{tensor.name}: found {_shape(found)} ({there}), wanted {_shape(tensor.shape)}")
-            elif source.donor.dtypes[there] != "float32":
-                problems.append(f"{tensor.name}: found {source.donor.dtypes[there]} ({there}), wanted float32")
-        theirs = [t for t in source.donor.shapes if t.startswith(f"{source.layer}/")]
+            elif tuple(found["shape"]) != tensor.shape:
+                problems.append(
+                    f"{tensor.name}: found {_shape(found['shape'])} ({there}), wanted {_shape(tensor.shape)}"
+                )
+            elif found["dtype"] != "float32":
+                problems.append(f"{tensor.name}: found {found['dtype']} ({there}), wanted float32")
+        theirs = [t for t in source.donor.described if t.startswith(f"{source.layer}/")]
         for there in theirs:
             if f"{name}/{there.partition('/')[2]}" not in wanted:
                 problems.append(f"{there} of {source.donor.name}: the new {name} has no such tensor")
@@ -180,35 +194,58 @@ def _check_tensors(architecture: Architecture, taken: dict[str, Taken]) -> None:
         )
 
 
-def _unused(donors: Sequence[Donor], taken: dict[str, Taken]) -> list[str]:
+def _check_optimizer(donors: Sequence[Donor], taken: Mapping[str, Taken], first: Phase, ahead: Ahead) -> None:
+    """Raise TransferError unless every layer that learns at first has a state of this optimizer in the one source."""
+    what, advice = "transfer.optimizer_state", "; or begin with a new one: optimizer_state: false"
+    if len(donors) > 1:
+        raise TransferError(f"{what}: one source is wanted, and there are {len(donors)}{advice}")
+    (donor,) = donors
+    if new := [name for name in sorted(first.trainable) if name not in taken]:
+        raise TransferError(f"{what}: {', '.join(new)} is new and has no state in the source; reuse '.*'{advice}")
+    if moved := [f"{taken[name].layer} -> {name}" for name in sorted(first.trainable) if taken[name].layer != name]:
+        raise TransferError(f"{what}: the state belongs to the old names ({', '.join(moved)}){advice}")
+    theirs, mine = donor.optimizer.get("type"), ahead.optimizer["type"]
+    if theirs != mine:
+        raise TransferError(f"{what}: found that of {theirs} in {donor.name}, wanted {mine}; use {theirs}{advice}")
+    names = donor.optimizer_tensors()
+    if names is None:
+        raise TransferError(f"{what}: {donor.folder} holds the weights alone; name the run's `last`{advice}")
+    if any(not name.startswith(f"{OPTIMIZER}0/") for name in names):
+        raise TransferError(f"{what}: layers of {donor.name} began to learn at different times{advice}")
+
+
+def _unused(donors: Sequence[Donor], taken: dict[str, Taken]) -> tuple[str, ...]:
     """The layers of every donor that nothing was taken from."""
-    found = []
+    found: list[str] = []
     for donor in donors:
         used = {source.layer for source in taken.values() if source.donor is donor}
         mark = "" if len(donors) == 1 else f"{donor.name}:"
         found += [mark + layer for layer in donor.layers if layer not in used]
-    return found
+    return tuple(found)
 
 
 def _layer(architecture: Architecture, name: str) -> Layer:
     return architecture.layers[architecture.names.index(name)]
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "a scalar"
 
 
-def _words(activation: Mapping[str, Any]) -> str:
-    options = ", ".join(f"{key} {value}" for key, value in activation.items() if key != "type")
-    return f"{activation['type']} ({options})" if options else activation["type"]
+def factors_of(options: Transfer, names: Sequence[str], phases: Sequence[Phase]) -> dict[str, float]:
+    """Layer -> factor of the learning rate; the first pattern that matches it counts.
 
-
-def factors_of(options: Transfer, names: Sequence[str]) -> dict[str, float]:
-    """Layer -> factor of the learning rate; the first pattern that matches it counts."""
+    Raises TransferError for a pattern that matches no layer, or none that ever learns.
+    """
+    learning = phases[-1].trainable
     found: dict[str, float] = {}
     for pattern, factor in options.rates.items():
-        for name in required("transfer.rates", pattern, names):
-            found.setdefault(name, factor)
+        matched = required("transfer.rates", pattern, names)
+        if not learning.intersection(matched):
+            raise TransferError(f"transfer.rates: {pattern!r} matches {', '.join(matched)}, frozen to the end")
+        for name in matched:
+            if name in learning:
+                found.setdefault(name, factor)
     return found
 
 
