@@ -25,7 +25,7 @@ from dnnrun.store.run import RunDirectory, create, newest
 from dnnrun.watch import Watcher
 
 if TYPE_CHECKING:
-    from dnnrun.assemble import Assembly
+    from dnnrun.assembly import Assembly
 
 __all__ = ["Result", "train"]
 

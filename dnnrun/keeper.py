@@ -12,7 +12,7 @@ from dnnrun.store.checkpoint import Checkpoint
 from dnnrun.store.run import RunDirectory
 
 if TYPE_CHECKING:
-    from dnnrun.assemble import Assembly
+    from dnnrun.assembly import Assembly
     from dnnrun.nn.network import Tensors
     from dnnrun.train.loop import Progress
     from dnnrun.train.state import TrainState

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from dnnrun.assemble import Assembly
+from dnnrun.assembly import Assembly
 from dnnrun.errors import Interrupted, RunFailed
 from dnnrun.journal import Journal
 from dnnrun.keeper import Keeper, trained_tensors

@@ -6,7 +6,6 @@ also for `--help`: they import typer and each other, and everything else inside 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
@@ -15,7 +14,7 @@ import typer
 
 from dnnrun import __version__
 from dnnrun.cli import runs, show, specs, sweep, train, transfer
-from dnnrun.cli.output import data, talk
+from dnnrun.cli.output import data, mute, stand_in, talk
 
 VERBS: dict[str, Callable[..., Any]] = {
     "train": train.train,
@@ -57,9 +56,10 @@ def main() -> NoReturn:
     """The console entry point. Ends the process: 0 done, 1 a run failed, 2 the user's input, 130 or 143 interrupted."""
     from dnnrun.errors import DnnrunError, Interrupted, SpecError
 
+    stand_in()
     try:
         try:
-            app()
+            app(prog_name="dnnrun")  # also where it was started as `python -m dnnrun`
         finally:
             sys.stdout.flush()
     except SpecError as error:
@@ -71,7 +71,9 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # whoever read our output has enough; nothing more can be written, not even at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        mute(sys.stdout)  # nothing more can be written, not even at exit
+        if not isinstance(error, BrokenPipeError):  # whoever read our output has enough
+            talk(f"error: {error.filename or 'the output'}: {error.strerror or error}")
         sys.exit(1)
     sys.exit(0)

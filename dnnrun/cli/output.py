@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -22,9 +23,29 @@ def data_json(value: Any) -> None:
     data(json.dumps(value, indent=2, allow_nan=False))
 
 
-def talk(text: str) -> None:
-    """A line about what goes on, to stderr."""
-    sys.stderr.write(_safe(text, sys.stderr) + "\n")
+def talk(text: str, end: str = "\n") -> None:
+    """A line about what goes on, to stderr. Where nobody can read it any more, the work goes on all the same."""
+    try:
+        sys.stderr.write(_safe(text, sys.stderr) + end)
+        sys.stderr.flush()
+    except OSError:  # a full disk, or a `tee` that the same Ctrl-C has ended
+        mute(sys.stderr)
+
+
+def mute(stream: TextIO) -> None:
+    """Let all that is written to `stream` from now on, and what it could not write, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def stand_in() -> None:
+    """Give the standard streams that are closed the null device, lest the next file opened get their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:

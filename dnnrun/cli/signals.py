@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType
 
 
@@ -22,4 +23,5 @@ class Signals:
         if self.received is not None:
             os._exit(128 + number)
         self.received = number
-        os.write(2, b"\nstopping after this step, then saving; once more to stop at once\n")
+        with suppress(OSError):  # a pipe whose reader the same Ctrl-C has ended; what counts is to save
+            os.write(2, b"\nstopping after this step, then saving; once more to stop at once\n")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dnnrun.cli.output import table
+from dnnrun.cli.output import table, talk
 from dnnrun.watch import Status, Watcher
 
 QUIET_SECONDS = 0.1
@@ -23,7 +23,7 @@ class Terminal(Watcher):
 
     def say(self, line: str) -> None:
         self._erase()
-        print(line, file=sys.stderr, flush=True)
+        talk(line)
 
     def warn(self, line: str) -> None:
         self.say(f"warning: {line}")
@@ -36,7 +36,8 @@ class Terminal(Watcher):
             return
         share = status.step / status.steps
         filled = round(share * 20)
-        bar = "█" * filled + "░" * (20 - filled)
+        done, ahead = "█░" if "utf" in (sys.stderr.encoding or "").lower() else "#."
+        bar = done * filled + ahead * (20 - filled)
         line = (
             f"{bar} {share:4.0%}  epoch {status.epoch}/{status.epochs}  step {status.step:,}/{status.steps:,}  "
             f"{status.examples_per_s:,.0f} examples/s  ETA {duration(status.seconds_left)}  loss {status.loss:.4f}"
@@ -69,12 +70,12 @@ class Terminal(Watcher):
         import shutil
 
         line = line[: shutil.get_terminal_size().columns - 1]
-        print("\r" + line + " " * (self.drawn - len(line)), end="", file=sys.stderr, flush=True)
+        talk("\r" + line + " " * (self.drawn - len(line)), end="")
         self.drawn, self.drawn_at = len(line), time.monotonic()
 
     def _erase(self) -> None:
         if self.drawn:
-            print("\r" + " " * self.drawn + "\r", end="", file=sys.stderr, flush=True)
+            talk("\r" + " " * self.drawn + "\r", end="")
             self.drawn = 0
 
 

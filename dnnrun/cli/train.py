@@ -13,6 +13,7 @@ from dnnrun.cli.places import DataDir, RunsDir
 if TYPE_CHECKING:
     from dnnrun.spec.sections import Spec
 
+SPLITS, DEVICES = ("train", "validation", "test"), ("auto", "cpu", "gpu", "tpu")
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
 
 
@@ -51,7 +52,7 @@ def run_spec(spec: Spec, resume: bool, runs_dir: Path, data_dir: Path | None, as
             places=find_places(data_dir, terminal.download),
             watcher=terminal,
             stop=Signals(),
-            cache=compile_cache(),
+            cache=compile_cache(terminal.warn),
             age=_age(),
         )
     except Interrupted as stopped:
@@ -82,6 +83,9 @@ def evaluate(
     from dnnrun.data.places import compile_cache, find_places
     from dnnrun.trained import evaluate as score
 
+    for option, value, known in (("--split", split, SPLITS), ("--device", device, DEVICES)):
+        if value is not None and value not in known:
+            raise typer.BadParameter(f"{option} {value!r}; wanted {', '.join(known)}")
     terminal = Terminal()
     found = score(
         checkpoint,
@@ -89,7 +93,7 @@ def evaluate(
         places=find_places(data_dir, terminal.download),
         watcher=terminal,
         device=device,
-        cache=compile_cache(),
+        cache=compile_cache(terminal.warn),
     )
     terminal.close()
     if as_json:

@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from dnnrun import files
 from dnnrun.data.source import Places
-from dnnrun.errors import DataError
+from dnnrun.errors import DataError, DnnrunError
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -20,12 +21,28 @@ def default_cache() -> Path:
     return (Path(shared) if os.path.isabs(shared) else Path.home() / ".cache") / "dnnrun"
 
 
-def compile_cache() -> Path | None:
-    """Where compiled code is kept: DNNRUN_COMPILE_CACHE (`off` for nowhere), else in the cache."""
+def compile_cache(warn: Callable[[str], None] | None = None) -> Path | None:
+    """Where compiled code is kept: DNNRUN_COMPILE_CACHE (`off` for nowhere), else in the cache.
+
+    None also where that folder cannot be written, which `warn` is told: each run then compiles anew.
+    """
     named = os.environ.get("DNNRUN_COMPILE_CACHE")
     if named == "off":
         return None
-    return Path(named).expanduser() if named else default_cache() / "compiled"
+    folder = Path(named).expanduser() if named else default_cache() / "compiled"
+    if not (hindrance := _hindrance(folder)):
+        return folder
+    if warn:
+        warn(f"compiled code is not kept: {hindrance}")
+    return None
+
+
+def _hindrance(folder: Path) -> str:
+    try:
+        files.make_folder(folder, exist_ok=True)
+    except DnnrunError as error:
+        return str(error)
+    return "" if os.access(folder, os.W_OK | os.X_OK) else f"{folder} cannot be written; change its permissions"
 
 
 def data_folders() -> tuple[Path, ...]:

@@ -119,8 +119,12 @@ def _unknown_key(tree: Tree, path: Path) -> str:
     key = str(path[-1])
     place = shape().at(tree.value, path[:-1])
     known = sorted({name for node in mappings(place, tree.at(path[:-1])) for name in node["properties"]})
-    if dense := _not_dense(path, key):
+    value = tree.at(path)
+    if dense := _not_dense(path, key) or (_not_dense(path, value) if isinstance(value, dict | list) else ""):
         return f"unknown key{dense}"
+    name, colon, rest = key.partition(":")
+    if colon and rest and value is None and name in known:
+        return f"unknown key; YAML wants a space after ':': write {name}: {rest}"
     if close := get_close_matches(key, known, 1, 0.8):
         return f"unknown key; did you mean {quoted(close[0])}?"
     here = ".".join(part for part in path[:-1] if isinstance(part, str))
@@ -160,7 +164,11 @@ def _unknown_component(tree: Tree, path: Path) -> str:
 
 def _not_dense(path: Path, text: Any) -> str:
     """Says what dnnrun builds where something else is asked for, in the model or as data."""
-    names = [str(key) for key in text] if isinstance(text, dict) else [text] if isinstance(text, str) else []
-    names += [str(inner) for inner in text.values()] if isinstance(text, dict) else []
-    asked = path[:1] != ("train",) and any(_NOT_DENSE.search(name) for name in names)
+    asked = path[:1] != ("train",) and any(_NOT_DENSE.search(name) for name in _names(text))
     return f"; {DENSE_ONLY}" if asked else ""
+
+
+def _names(value: Any) -> list[str]:
+    """Every text in a value, keys too."""
+    inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [value] if isinstance(value, str) else [name for part in inner for name in _names(part)]

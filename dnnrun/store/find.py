@@ -37,7 +37,7 @@ def _find(path: Path) -> Checkpoint:
             return _of_run(parent, path.name)
         if found := runs_of(parent):
             return _of_run(_finished(parent, found), path.name)
-    return open_checkpoint(path) if path.exists() else _missing(path)
+    return open_checkpoint(path) if path.is_file() else _missing(path)
 
 
 def _finished(folder: Path, found: list[RunDirectory]) -> Path:
@@ -45,13 +45,16 @@ def _finished(folder: Path, found: list[RunDirectory]) -> Path:
         if run.meta().get("status") == "done":
             return run.path
     newest = found[-1]
+    last = newest.path / CHECKPOINTS / "last"
+    named = f", or name its checkpoint: {last}" if last.exists() else ""
     raise CheckpointError(
         f"{folder}: no finished run (the newest, {newest.path.name}, is {newest.meta().get('status')}); "
-        f"resume it, or name its checkpoint: {newest.path / CHECKPOINTS / 'last'}"
+        f"resume it{named}"
     )
 
 
 def _of_run(run: Path, which: str) -> Checkpoint:
+    run = run.parent / run.readlink() if run.is_symlink() else run  # `latest` is soon another one
     checkpoints = run / CHECKPOINTS
     if step := STEP.fullmatch(which):
         for folder in saved(checkpoints):
@@ -64,10 +67,11 @@ def _of_run(run: Path, which: str) -> Checkpoint:
 
 
 def _missing(path: Path) -> Checkpoint:
-    near = path.parent if path.parent.is_dir() else None
+    found = "no run and no checkpoint here" if path.is_dir() else "not found"
+    near = next((folder for folder in (path, path.parent) if folder.is_dir()), None)
     names = sorted(p.name for p in near.iterdir() if p.is_dir() and not p.name.startswith("."))[:10] if near else []
     there = f"; {near} has {', '.join(names)}" if names else ""
-    raise CheckpointError(f"{path}: not found; wanted a run or a checkpoint folder{there}")
+    raise CheckpointError(f"{path}: {found}; wanted a run or a checkpoint folder{there}")
 
 
 def newest_finished(runs: Path) -> Path | None:

@@ -122,3 +122,26 @@ def test_a_closed_pipe_is_no_error() -> None:
 def test_a_terminal_without_unicode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     assert dnnrun("validate", "digits", "name=\u65e5", code=2).stderr.startswith("override 'name=\\u65e5': name: ")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_stays_without_words(closed: str) -> None:
+    for verb, code in (("schema", 0), ("validate no-such-spec", 2)):
+        done = subprocess.run(
+            f"{sys.executable} -m dnnrun {verb} {closed}", shell=True, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == code
+        assert "Traceback" not in done.stderr
+
+
+def test_a_file_opened_later_never_gets_the_number_of_a_closed_stream() -> None:
+    code = "import os; from dnnrun.cli.output import stand_in; stand_in(); assert os.open('/dev/null', os.O_RDONLY) > 2"
+    assert subprocess.run(f'{sys.executable} -c "{code}" <&- >&- 2>&-', shell=True, timeout=60).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", ["schema", "--help"])
+def test_output_that_cannot_be_written_is_an_error(arguments: str) -> None:
+    command = f"{sys.executable} -m dnnrun {arguments} >/dev/full"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "error: the output: No space left on device\n")

@@ -102,6 +102,28 @@ def test_a_signal_saves_and_the_run_goes_on_later(number: int, tmp_path: Path, c
     assert final_bytes(trained(ending, tmp_path / "b", compiled).run) == final_bytes(run)
 
 
+def test_a_signal_saves_though_nobody_reads_any_more(tmp_path: Path, compiled: Path) -> None:
+    process = started(small(*LONG), tmp_path, compiled)  # as `2>&1 | tee log`, which the same Ctrl-C ends
+    assert process.stderr
+    process.stderr.close()
+    process.send_signal(signal.SIGINT)
+    assert process.stdout
+    found = json.loads(process.stdout.read())
+    assert process.wait(timeout=60) == 130
+    assert found["status"] == "interrupted"
+    last = tmp_path / found["run"] / "checkpoints" / "last"
+    assert int(os.readlink(last).split("-")[1]) == found["steps"]
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    spec_file(small("train.epochs=1"), tmp_path)
+    done = finished(tmp_path / "file" / "compiled", "train", "small.yaml", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"warning: compiled code is not kept: cannot create {tmp_path / 'file'}")
+    assert "UserWarning" not in done.stderr
+
+
 def test_a_second_signal_ends_at_once(tmp_path: Path, compiled: Path) -> None:
     process = started(small(*LONG), tmp_path, compiled)
     os.kill(process.pid, signal.SIGSTOP)  # both come before it can act on the first
@@ -143,7 +165,12 @@ BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
     "an unknown split": (
         ("eval", "runs/small", "--split", "tset"),
         2,
-        "error: --split tset: there are none of these rows; there are train, validation, test",
+        "Error: Invalid value: --split 'tset'; wanted train, validation, test",
+    ),
+    "an unknown device": (
+        ("eval", "runs/small", "--device", "cuda"),
+        2,
+        "Error: Invalid value: --device 'cuda'; wanted auto, cpu, gpu, tpu",
     ),
     "no such run": (
         ("eval", "runs/smal"),

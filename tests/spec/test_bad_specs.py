@@ -73,6 +73,8 @@ VALUES = [
     ("rate", MODEL + "train: {optimizer: {type: sgd, learning_rate: -1}}\n", ":3:47: train.optimizer.learning_rate: found -1, wanted more than 0"),
     ("tag like a key", MODEL + "train: {optimizer: {type: momentum, momentum: no}}\n", ":3:47: train.optimizer.momentum: found 'no' (a text), wanted a number"),
     ("convolution", "model: {hidden: [3], conv: [32]}\n", f":2:22: model.conv: unknown key; {DENSE_ONLY}"),
+    ("no space after a colon", "model: {hidden: [3]}\ntrain: {epochs:3}\n", ":3:9: train.'epochs:3': unknown key; YAML wants a space after ':': write epochs: 3"),
+    ("a list of layers", "model: {hidden: [3], layers: [{type: conv2d}]}\n", f":2:22: model.layers: unknown key; {DENSE_ONLY}"),
     ("kernel size", "model: {hidden: [{units: 3, kernel_size: 3}]}\n", f":2:29: model.hidden.0.kernel_size: unknown key; {DENSE_ONLY}"),
     ("lstm", "model: {hidden: [lstm]}\n", f":2:18: model.hidden.0: found 'lstm' (a text), wanted {ENTRY}; {DENSE_ONLY}"),
     ("duplicate key", MODEL + "seed: 1\nseed: 2\n", ":4:1: seed: given twice, first at line 3, column 1; remove one of them"),

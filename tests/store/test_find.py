@@ -67,6 +67,10 @@ def test_every_form_of_argument(form: str, runs: Path) -> None:
     assert found.folder.resolve() == runs / "mnist" / run / "checkpoints" / f"step-{step:08d}"
 
 
+def test_latest_is_told_as_the_run_that_it_is_now(runs: Path) -> None:
+    assert find_checkpoint(runs / "mnist" / "latest" / "best").folder.parent.parent == runs / "mnist" / UNDER_WAY
+
+
 def test_relative_arguments_and_other_working_folders(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(runs.parent)
     assert find_checkpoint("runs/mnist").step == 10
@@ -93,17 +97,33 @@ def test_what_is_not_there_has_its_message(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     started = a_run(tmp_path / "runs" / "begun", "20260101T000000-aaaaaa", "running", ())
+    stopped = a_run(tmp_path / "runs" / "stopped", "20260101T000000-aaaaaa", "interrupted")
     table = [
-        (runs / "minst", f"{runs / 'minst'}: not found; wanted a run or a checkpoint folder; {runs} has begun, mnist"),
+        (
+            runs / "minst",
+            f"{runs / 'minst'}: not found; wanted a run or a checkpoint folder; {runs} has begun, mnist, stopped",
+        ),
         (tmp_path / "a" / "b", f"{tmp_path / 'a' / 'b'}: not found; wanted a run or a checkpoint folder"),
         (tmp_path / "file", f"{tmp_path / 'file'}: a file; wanted a run, or a checkpoint folder"),
-        (tmp_path / "empty", f"{tmp_path / 'empty'}: no checkpoint here (no manifest.json)"),
+        (
+            tmp_path / "empty",
+            f"{tmp_path / 'empty'}: no run and no checkpoint here; wanted a run or a checkpoint folder",
+        ),
+        (
+            run / "checkpoints",
+            f"{run / 'checkpoints'}: no run and no checkpoint here; wanted a run or a checkpoint folder; "
+            f"{run / 'checkpoints'} has best, last, step-00000003, step-00000010",
+        ),
         (mnist / "step-5", f"{run}: no checkpoint step-5; there: step-00000003, step-00000010"),
         (started, f"{started}: no checkpoint last; there: none yet"),
         (
             started.parent,
-            f"{started.parent}: no finished run (the newest, {started.name}, is running); "
-            f"resume it, or name its checkpoint: {started / 'checkpoints' / 'last'}",
+            f"{started.parent}: no finished run (the newest, {started.name}, is running); resume it",
+        ),
+        (
+            stopped.parent,
+            f"{stopped.parent}: no finished run (the newest, {stopped.name}, is interrupted); "
+            f"resume it, or name its checkpoint: {stopped / 'checkpoints' / 'last'}",
         ),
     ]
     for argument, message in table:

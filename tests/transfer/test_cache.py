@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dnnrun import assemble
+from dnnrun import cached as cached_module
 from dnnrun.data.source import Places
 from dnnrun.errors import DeviceError
 from dnnrun.experiment import Result
@@ -121,7 +121,7 @@ def test_damaged_outputs_are_computed_again(cached: Cached) -> None:
 def test_what_is_large_is_mapped_from_disk(cached: Cached, monkeypatch: pytest.MonkeyPatch) -> None:
     held, _ = cached.run()
     cached.file.unlink()
-    monkeypatch.setattr(assemble, "CACHE_SHARE", 0.0)
+    monkeypatch.setattr(cached_module, "SHARE", 0.0)
     mapped, said = cached.run(cache="on")
     assert said == ["cached: the outputs of hidden2, 847 rows of 10, mapped from disk, computed once"]
     assert final_bytes(mapped.run) == final_bytes(held.run)
@@ -133,7 +133,7 @@ def test_what_is_large_is_mapped_from_disk(cached: Cached, monkeypatch: pytest.M
 def test_what_is_large_and_has_no_disk_is_not_cached(
     rich: Path, tmp_path: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assemble, "CACHE_SHARE", 0.0)
+    monkeypatch.setattr(cached_module, "SHARE", 0.0)
     watcher = Collected()
     trained(on(rich, "train.epochs=1", freeze="hidden[12]"), tmp_path, compiled, watcher=watcher)
     text = "the outputs of hidden2 take 0.0 GiB, too much of the free memory"

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dnnrun.assemble import Assembly, assemble, plan_transfer
+from dnnrun.assemble import assemble, plan_transfer
+from dnnrun.assembly import Assembly
 from dnnrun.data.scale import Scaling
 from dnnrun.data.source import Places
 from dnnrun.errors import DataError, TransferError

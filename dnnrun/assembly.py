@@ -1,0 +1,186 @@
+"""What a run computes with, phase by phase: data on the device, network, compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dnnrun.cached import cached_inputs
+from dnnrun.data.scale import Scaling
+from dnnrun.data.select import Dataset
+from dnnrun.errors import RunFailed
+from dnnrun.nn.architecture import Architecture
+from dnnrun.spec.sections import Spec
+from dnnrun.streams import generator, key_words
+from dnnrun.train.device import Machine
+from dnnrun.transfer import plan as transfers
+from dnnrun.transfer.phases import Phase
+
+if TYPE_CHECKING:
+    from dnnrun.nn.network import Split, Tensors
+    from dnnrun.train.loop import Plan
+    from dnnrun.train.program import Objective, Program
+    from dnnrun.train.state import Batches, TrainState
+
+
+@dataclass
+class Assembly:
+    """What a run computes with. `program` and `data` are those of the phase entered last.
+
+    `transfer` is the plan of a transfer as JSON, `resize` how images are resized, both None where nothing is.
+    """
+
+    spec: Spec
+    machine: Machine
+    dataset: Dataset
+    scaling: Scaling
+    architecture: Architecture
+    objective: Objective
+    plan: Plan
+    split: Split
+    outputs: Path | None
+    reuse: transfers.Plan | None = None
+    transfer: dict[str, Any] | None = None
+    resize: Mapping[str, Any] | None = None
+    phases: Sequence[Phase] = ()
+    notes: list[str] = field(default_factory=list)
+    program: Program = field(init=False)
+    data: Batches = field(init=False)
+
+    @cached_property
+    def rows(self) -> Batches:
+        """All rows on the device, as the first layer takes them."""
+        return _on_device(self.dataset, self.scaling, self.spec.seed)
+
+    def batches(self, epoch: int) -> Batches:
+        """The data with the order of rows of this epoch, 0 the first."""
+        import jax.numpy as jnp
+
+        start, stop = self.dataset.splits["train"]
+        order = generator(self.spec.seed, "order", epoch).permutation(np.arange(start, stop, dtype=np.int32))
+        return replace(self.data, order=jnp.asarray(order))
+
+    def first_tensors(self) -> dict[str, np.ndarray]:
+        """Every tensor before the first step: drawn, then restored where a layer is reused."""
+        from dnnrun.nn.network import initial_tensors
+
+        tensors = initial_tensors(self.architecture, self.spec.seed)
+        return {**tensors, **transfers.restore(self.reuse)} if self.reuse else tensors
+
+    def enter(self, number: int, began: Sequence[int], tensors: Mapping[str, Any]) -> tuple[TrainState, Tensors]:
+        """Begin phase `number` with these tensors; `began` are the epochs after which it and those before it began.
+
+        Returns the state, with a fresh optimizer, and the frozen tensors. Compiles, and runs the frozen first layers
+        once over the data where they are cached.
+        """
+        from dnnrun.train.program import Program
+
+        phase = self.phases[number]
+        joined = {name: after for p, after in zip(self.phases, began, strict=False) for name in p.joins}
+        later = frozenset(name for p in self.phases[number:] for name in p.trainable | p.moving)
+        options, names = self.spec.transfer, self.architecture.names
+        factors = transfers.factors_of(options, names, self.phases) if options else {}
+        first, self.data = cached_inputs(self, phase, tensors) if phase.first else (0, self.rows)
+        self.program = Program(
+            self.split,
+            self.objective,
+            phase.trainable,
+            phase.moving,
+            first,
+            joined=joined,
+            factors=factors,
+            later=later,
+        )
+        state, frozen = self.program.begin(tensors)
+        self.program.compile(state, frozen, self.data)
+        return state, frozen
+
+    def evaluate_whole(self, tensors: Mapping[str, Any], split: str) -> dict[str, float]:
+        """Loss and accuracy of the whole network with these tensors on a split."""
+        from dnnrun.train.program import Program
+
+        program = Program(self.split, self.objective, frozenset(self.architecture.names))
+        return program.evaluate(dict(tensors), self.rows, *self.dataset.splits[split])
+
+    def named(self, tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Tensors on the host, in the architecture's order."""
+        return {t.name: np.asarray(tensors[t.name]) for t in self.architecture.tensors if t.name in tensors}
+
+    def check_finite(self, tensors: Mapping[str, np.ndarray], step: int) -> None:
+        """Raise RunFailed where a tensor that is to be saved has a value that is not finite."""
+        for name, value in tensors.items():
+            if not np.isfinite(value).all():
+                raise RunFailed(f"{name} is not finite after step {step:,}; it is not saved. Lower the learning rate")
+
+    def evaluate(self, tensors: Mapping[str, Any], split: str) -> dict[str, float]:
+        """Loss and accuracy with these tensors on a split, from the cached outputs where there are some."""
+        return self.program.evaluate(dict(tensors), self.data, *self.dataset.splits[split])
+
+    def exact_statistics(self, tensors: Mapping[str, Any], epoch: int | None = None) -> Mapping[str, Any]:
+        """Batch-norm statistics over the training set, of the layers that ask for exact ones.
+
+        `tensors` are those after `epoch`, unset for the newest: a layer that was frozen then keeps its own.
+        """
+        from dnnrun.train.exact import exact_statistics
+
+        if not any(layer.batch_norm and layer.batch_norm.statistics == "exact" for layer in self.architecture.layers):
+            return {}
+        joined = self.program.joined.items() if epoch is not None else ()
+        kept = {name for name, after in joined if after >= (epoch or 0) and name not in self.phases[0].moving}
+        return exact_statistics(self.program, dict(tensors), self.data, *self.dataset.splits["train"], kept)
+
+    def count_parameters(self) -> dict[str, int]:
+        """Scalars that learn in the phase entered last, and those that do not."""
+        trainable = set(self.program.params)
+        sizes = {t.name: t.size for t in self.architecture.tensors if not t.statistic}
+        done = sum(size for name, size in sizes.items() if name in trainable)
+        return {"trainable": done, "frozen": sum(sizes.values()) - done}
+
+    def manifest(self) -> dict[str, Any]:
+        """What every checkpoint says of the run."""
+        data = self.dataset
+        return {
+            "spec": self.spec.model_dump(mode="json"),
+            "layers": list(self.architecture.names),
+            "features": data.width,
+            "image": data.image and list(data.image),
+            "classes": list(data.classes),
+            "largest": data.largest,
+            "preprocessing": self.scaling.to_json(),
+            "data_hash": data.hash,
+            "seed": self.spec.seed,
+            "resize": self.resize,
+            "transfer": self.transfer,
+        }
+
+    def account(self) -> str:
+        """The data in a line."""
+        rows = ", ".join(f"{stop - start:,} {split}" for split, (start, stop) in self.dataset.splits.items())
+        return f"{rows} rows of {self.dataset.width} features, {len(self.dataset.classes)} classes; {self.scaling.type}"
+
+    def network_account(self) -> str:
+        """The network in a line."""
+        sizes = "-".join(str(n) for n in (self.architecture.features, *(x.units for x in self.architecture.layers)))
+        return f"{sizes}, {self.architecture.parameters():,} parameters"
+
+
+def _on_device(dataset: Dataset, scaling: Scaling, seed: int) -> Batches:
+    import jax.numpy as jnp
+
+    from dnnrun.train.state import Batches
+
+    offset, factor = scaling.offset_factor()
+    start, stop = dataset.splits["train"]
+    return Batches(
+        features=jnp.asarray(dataset.features),
+        labels=jnp.asarray(dataset.labels),
+        offset=jnp.asarray(offset),
+        factor=jnp.asarray(factor),
+        order=jnp.arange(start, stop, dtype=jnp.int32),
+        key=jnp.asarray(key_words(seed, "step")),
+    )
