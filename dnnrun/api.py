@@ -106,5 +106,5 @@ def _run(
         resume=resume,
         places=find_places(data_dir, watcher.download if watcher else None),
         watcher=watcher,
-        cache=compile_cache(),
+        cache=compile_cache(watcher.warn if watcher else None),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dnnrun import files
 from dnnrun.data.source import Places
-from dnnrun.errors import DnnrunError, Interrupted, ResumeError, SpecError
+from dnnrun.errors import CheckpointError, DnnrunError, Interrupted, ResumeError, SpecError
 from dnnrun.journal import Journal
 from dnnrun.session import Result, Session, Stop
 from dnnrun.spec.compare import hinder_resume
@@ -77,7 +77,9 @@ def _resume(
 ) -> Result:
     point = _reopen(directory, spec)
     if point and _finished(spec, journal.meta, point):
-        journal.say(f"{directory.path}: finished already; raise train.epochs to go on")
+        stopped = point.manifest["progress"]["stopped"]
+        advice = f"stopped early ({stopped}); begin a new run to go on" if stopped else "raise train.epochs to go on"
+        journal.say(f"{directory.path}: finished already; {advice}")
         return Result(**{**journal.meta["result"], "run": directory.path})
     with _failures(journal):
         parts, found = _assemble(spec, journal, places, cache, point)
@@ -118,7 +120,7 @@ def _failures(journal: Journal) -> Iterator[None]:
 def _reopen(run: RunDirectory, spec: Spec) -> Checkpoint | None:
     """The checkpoint to go on from, None before the first one. Raises ResumeError where `spec` is another run."""
     last = checkpoints.pointed(run.checkpoints, "last")
-    point = checkpoints.open_checkpoint(last) if last else None
+    point = _verified(last) if last else None
     if changed := hinder_resume(load(run.spec), spec, point.manifest["epochs"] if point else 0.0):
         lines = "\n".join(f"  {line}" for line in changed)
         raise ResumeError(
@@ -129,6 +131,19 @@ def _reopen(run: RunDirectory, spec: Spec) -> Checkpoint | None:
     files.make_folder(run.checkpoints, exist_ok=True)  # a kill may have come before it was made
     checkpoints.clean(run.checkpoints)
     files.write_atomic(run.spec, dump(spec).encode())
+    return point
+
+
+def _verified(last: Path) -> Checkpoint:
+    """The checkpoint, every tensor of which is what its manifest says. Raises CheckpointError, naming the others."""
+    try:
+        point = checkpoints.open_checkpoint(last)
+        point.model()
+        point.train()
+    except CheckpointError as error:
+        others = [folder.name for folder in checkpoints.saved(last.parent) if folder != last]
+        advice = f" To resume from one of {', '.join(others)}, let {last.parent / 'last'} point to it" if others else ""
+        raise CheckpointError(f"{error}.{advice}") from None
     return point
 
 

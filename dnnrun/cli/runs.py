@@ -11,6 +11,10 @@ from dnnrun.cli.places import RunsDir
 
 def runs(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
     """List the runs: name, when, status, epochs, metrics."""
+    from dnnrun.errors import RunDirectoryError
+
+    if runs_dir.exists() and not runs_dir.is_dir():
+        raise RunDirectoryError(f"{runs_dir}: a file; wanted the folder that runs are kept in")
     found = [_row(run) for run in _all(runs_dir)]
     if as_json:
         data_json(found)
@@ -40,9 +44,7 @@ def _row(run: Any) -> dict[str, Any]:
 
     try:
         meta = run.meta()
-        status, result = meta.get("status", "unknown"), meta.get("result", {})
-        if status == "running" and not _alive(run):
-            status = "killed"
+        status, result = run.status(), meta.get("result", {})
         done = result.get("epochs")
         if done is None:
             done = max((event["epoch"] for event in events.read(run.metrics) if event["event"] == "epoch"), default=0)
@@ -61,21 +63,3 @@ def _row(run: Any) -> dict[str, Any]:
         "metrics": result.get("metrics", {}),
         "examples_per_s": result.get("timing", {}).get("examples_per_s"),
     }
-
-
-def _alive(run: Any) -> bool:
-    """Whether the process that wrote here last still runs on this machine."""
-    import os
-
-    from dnnrun import files
-    from dnnrun.store.run import LOCK
-
-    pid = files.holder(run.path / LOCK)
-    try:
-        if pid is not None:
-            os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid is not None

@@ -53,9 +53,9 @@ def data_folders() -> tuple[Path, ...]:
 
 def find_places(data_dir: str | Path | None = None, progress: Progress | None = None) -> Places:
     """Where a source looks for its files: `data_dir`, DNNRUN_DATA_DIR, the cache. Raises DataError for no folder."""
-    said = [(Path(data_dir), "the data folder")] if data_dir is not None else []
-    said += [(folder, "DNNRUN_DATA_DIR") for folder in data_folders()]
-    for folder, who in said:
+    said = () if data_dir is None else (Path(data_dir),)
+    for folder in said:
         if not folder.is_dir():
-            raise DataError(f"{who}: {folder} is {'a file' if folder.exists() else 'not there'}; wanted a folder")
-    return Places(tuple(folder for folder, _ in said), default_cache(), progress)
+            what = "a file" if folder.exists() else "not there"
+            raise DataError(f"the data folder {folder} is {what}; wanted a folder")
+    return Places(said + data_folders(), default_cache(), progress)

@@ -42,14 +42,13 @@ def _find(path: Path) -> Checkpoint:
 
 def _finished(folder: Path, found: list[RunDirectory]) -> Path:
     for run in reversed(found):
-        if run.meta().get("status") == "done":
+        if run.status() == "done":
             return run.path
     newest = found[-1]
     last = newest.path / CHECKPOINTS / "last"
     named = f", or name its checkpoint: {last}" if last.exists() else ""
     raise CheckpointError(
-        f"{folder}: no finished run (the newest, {newest.path.name}, is {newest.meta().get('status')}); "
-        f"resume it{named}"
+        f"{folder}: no finished run (the newest, {newest.path.name}, is {newest.status()}); resume it{named}"
     )
 
 
@@ -79,6 +78,6 @@ def newest_finished(runs: Path) -> Path | None:
     names = [path for path in runs.iterdir() if path.is_dir()] if runs.is_dir() else []
     found = [run.path for name in names for run in runs_of(name)]
     for path in sorted(found, key=lambda path: (path.name[:15], path.stat().st_ctime_ns), reverse=True):
-        if RunDirectory(path).meta().get("status") == "done":
+        if RunDirectory(path).status() == "done":
             return path
     return None

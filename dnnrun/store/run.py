@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -50,6 +51,22 @@ class RunDirectory:
             raise RunDirectoryError(f"{self.path}: not a run directory (no {META})") from None
         except (OSError, ValueError) as error:
             raise RunDirectoryError(f"{path}: cannot be read ({error})") from None
+
+    def status(self) -> str:
+        """running, done, interrupted, failed; killed where the process that wrote here is gone without a word."""
+        status = self.meta().get("status", "unknown")
+        return "killed" if status in ("created", "running") and not self._alive() else status
+
+    def _alive(self) -> bool:
+        pid = files.holder(self.path / LOCK)
+        try:
+            if pid is not None:
+                os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return pid is not None
 
     def write_meta(self, meta: Mapping[str, Any]) -> None:
         files.write_atomic(self.path / META, (json.dumps(meta, indent=1) + "\n").encode())

@@ -57,12 +57,11 @@ def prepare(device: str, threads: int | str, cache: Path | None, preferred: int 
         )
     try:
         devices = jax.devices() if device == "auto" else jax.devices(device)
-    except RuntimeError as error:
+    except RuntimeError:
         jax.config.update("jax_platforms", None)
-        raise DeviceError(
-            f"train.device: {device} was asked for and is not there ({str(error).splitlines()[0]}); "
-            "use cpu or auto, or install dnnrun with the extra for it (cuda, tpu)"
-        ) from None
+        extra = {"gpu": "dnnrun[cuda]", "tpu": "dnnrun[tpu]"}.get(device)
+        advice = f"; where there is one, install {extra}" if extra else ""
+        raise DeviceError(f"device {device}: JAX finds none here; use cpu or auto{advice}") from None
     found = devices[0]
     used = int(os.environ.get("NPROC") or available_threads())
     return Machine(found.platform, found.device_kind, len(devices), used)

@@ -150,7 +150,7 @@ BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
     "an absent device": (
         ("train", "small.yaml", "train.device=gpu"),
         2,
-        "error: train.device: gpu was asked for and is not there (",
+        "error: device gpu: JAX finds none here",
     ),
     "nothing to resume": (
         ("train", "small.yaml", "--resume", "--runs-dir", "none"),

@@ -118,7 +118,7 @@ def test_what_is_not_there_has_its_message(runs: Path, tmp_path: Path) -> None:
         (started, f"{started}: no checkpoint last; there: none yet"),
         (
             started.parent,
-            f"{started.parent}: no finished run (the newest, {started.name}, is running); resume it",
+            f"{started.parent}: no finished run (the newest, {started.name}, is killed); resume it",
         ),
         (
             stopped.parent,

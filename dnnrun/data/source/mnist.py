@@ -47,6 +47,10 @@ class _Mnist(Source):
             read = list(threads.map(lambda name: self._find(name, places.folders, cache), NAMES))
             for number, (name, found) in enumerate(zip(NAMES, read, strict=True)):
                 if found is None:
+                    if absent := [str(folder) for folder in places.folders if not folder.is_dir()]:
+                        raise DataError(
+                            f"{self.type}: {', '.join(absent)} is not a folder; correct DNNRUN_DATA_DIR or --data-dir"  # type: ignore[attr-defined]
+                        )
                     read[number] = self._download(name, cache, places)
         arrays = [array for array in read if array is not None]
         return Raw(
