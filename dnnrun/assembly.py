@@ -59,11 +59,11 @@ class Assembly:
 
     def batches(self, epoch: int) -> Batches:
         """The data with the order of rows of this epoch, 0 the first."""
-        import jax.numpy as jnp
+        import jax
 
         start, stop = self.dataset.splits["train"]
         order = generator(self.spec.seed, "order", epoch).permutation(np.arange(start, stop, dtype=np.int32))
-        return replace(self.data, order=jnp.asarray(order))
+        return replace(self.data, order=jax.device_put(order))
 
     def first_tensors(self) -> dict[str, np.ndarray]:
         """Every tensor before the first step: drawn, then restored where a layer is reused."""
@@ -170,17 +170,18 @@ class Assembly:
 
 
 def _on_device(dataset: Dataset, scaling: Scaling, seed: int) -> Batches:
-    import jax.numpy as jnp
+    import jax
 
     from dnnrun.train.state import Batches
 
     offset, factor = scaling.offset_factor()
     start, stop = dataset.splits["train"]
-    return Batches(
-        features=jnp.asarray(dataset.features),
-        labels=jnp.asarray(dataset.labels),
-        offset=jnp.asarray(offset),
-        factor=jnp.asarray(factor),
-        order=jnp.arange(start, stop, dtype=jnp.int32),
-        key=jnp.asarray(key_words(seed, "step")),
-    )
+    host = {
+        "features": dataset.features,
+        "labels": dataset.labels,
+        "offset": offset,
+        "factor": factor,
+        "order": np.arange(start, stop, dtype=np.int32),
+        "key": key_words(seed, "step"),
+    }
+    return Batches(**jax.device_put(host))

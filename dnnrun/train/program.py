@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -62,7 +63,7 @@ class Program:
     later: frozenset[str] = frozenset()
     traces: int = 0
     _train: Any = field(default=None, repr=False)
-    _evaluate: Any = field(default=None, repr=False)
+    _evaluate: Future[Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         names = self.split.architecture.names
@@ -79,7 +80,7 @@ class Program:
 
     def begin(self, tensors: Mapping[str, Any]) -> tuple[TrainState, Tensors]:
         """The state before the first step and the frozen tensors, of all the network's tensors by name."""
-        arrays = {name: jnp.asarray(value) for name, value in tensors.items()}
+        arrays = jax.device_put(dict(tensors))
         params = {name: arrays[name] for name in self.params}
         statistics = {name: arrays[name] for name in self.statistics}
         frozen = {name: a for name, a in arrays.items() if name not in params and name not in statistics}
@@ -90,24 +91,23 @@ class Program:
         return fresh_state(params, statistics, optimizer), frozen
 
     def compile(self, state: TrainState, frozen: Tensors, data: Batches) -> None:
-        """Compile both functions for these shapes, in two threads: XLA releases the interpreter while it works."""
+        """Compile both functions for these shapes; evaluation in a thread of its own, while the first steps run."""
         frozen = self._needed(frozen)
         bound = jax.ShapeDtypeStruct((), jnp.int32)
-        train = jax.jit(self._chunk).lower(state, frozen, data, bound, bound)
-        with ThreadPoolExecutor(1) as pool:
-            training: Future[Any] = pool.submit(train.compile)
-            tensors = {**frozen, **state.params, **state.statistics}
-            self._evaluate = jax.jit(self._score).lower(tensors, data, bound, bound).compile()
-            self._train = training.result()
+        self._train = jax.jit(self._chunk).lower(state, frozen, data, bound, bound).compile()
+        tensors = {**frozen, **state.params, **state.statistics}
+        pool = ThreadPoolExecutor(1)
+        self._evaluate = pool.submit(lambda: jax.jit(self._score).lower(tensors, data, bound, bound).compile())
+        pool.shutdown(wait=False)
 
     def train_chunk(self, state: TrainState, frozen: Tensors, data: Batches, start: int, stop: int) -> TrainState:
         """The state after steps `start` (which is `state.step`) to `stop` (excluded), all of one epoch."""
-        return self._train(state, self._needed(frozen), data, jnp.int32(start), jnp.int32(stop))
+        return self._train(state, self._needed(frozen), data, np.int32(start), np.int32(stop))
 
     def evaluate(self, tensors: Tensors, data: Batches, start: int, stop: int) -> dict[str, float]:
         """Mean loss and accuracy over the rows `start` to `stop` (excluded), every row once."""
-        self._evaluate = self._evaluate or jax.jit(self._score)
-        loss, correct = self._evaluate(self._needed(tensors), data, jnp.int32(start), jnp.int32(stop))
+        score = self._evaluate.result() if self._evaluate else jax.jit(self._score)
+        loss, correct = score(self._needed(tensors), data, np.int32(start), np.int32(stop))
         return {"loss": float(loss) / (stop - start), "accuracy": int(correct) / (stop - start)}
 
     def _needed(self, tensors: Mapping[str, Any]) -> Tensors:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dnnrun.nn.network import Tensors
 
@@ -35,18 +36,16 @@ class TrainState:
 
 
 def fresh_state(params: Tensors, statistics: Tensors, optimizer: Any) -> TrainState:
-    """The state before the first step."""
-    return TrainState(
-        step=jnp.int32(0),
-        params=params,
-        statistics=statistics,
-        optimizer=optimizer,
-        rate_scale=jnp.float32(1),
-        rate=jnp.float32(0),
-        loss_sum=jnp.float32(0),
-        correct=jnp.int32(0),
-        bad_step=jnp.int32(-1),
-    )
+    """The state before the first step. Scalars come from NumPy: each made by JAX would be a program to compile."""
+    scalars = {
+        "step": np.int32(0),
+        "rate_scale": np.float32(1),
+        "rate": np.float32(0),
+        "loss_sum": np.float32(0),
+        "correct": np.int32(0),
+        "bad_step": np.int32(-1),
+    }
+    return TrainState(params=params, statistics=statistics, optimizer=optimizer, **jax.device_put(scalars))
 
 
 @jax.tree_util.register_dataclass
