@@ -17,6 +17,13 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """No addresses in names: two processes must collect the same tests."""
+    if callable(val):
+        return getattr(val, "__name__", type(val).__name__)
+    return type(val).__name__ if " at 0x" in repr(val) else None
+
+
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all the runs of the session, in this process and in others, keep compiled code."""

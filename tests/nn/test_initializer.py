@@ -101,8 +101,8 @@ def test_every_activation_names_an_initializer_that_needs_no_options():
         Initializer.parse(Activation.parse(name).default_initializer)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize(("spec", "distribution", "std"), SPREAD, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda x: getattr(x, "__name__", None) or str(x))
+@pytest.mark.parametrize(("spec", "distribution", "std"), SPREAD, ids=lambda x: getattr(x, "__name__", None) or str(x))
 def test_distribution(spec, distribution, std, shape):
     weights = draw(spec, shape).astype(np.float64).ravel()
     std, n = std(*shape), weights.size
@@ -118,15 +118,17 @@ def test_distribution(spec, distribution, std, shape):
         assert np.abs(weights).max() > 4 * std
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize(("spec", "limit"), LIMITS, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda x: getattr(x, "__name__", None) or str(x))
+@pytest.mark.parametrize(("spec", "limit"), LIMITS, ids=lambda x: getattr(x, "__name__", None) or str(x))
 def test_uniform_limit(spec, limit, shape):
     largest = np.abs(draw(spec, shape)).max()
     assert 0.9999 < largest / limit(*shape) < 1 + 1e-6
 
 
-@pytest.mark.parametrize("spec", EVERY, ids=str)
-@pytest.mark.parametrize("shape", [(784, 300), (3, 5), (5, 1), (1, 5), (1, 1)], ids=str)
+@pytest.mark.parametrize("spec", EVERY, ids=lambda x: getattr(x, "__name__", None) or str(x))
+@pytest.mark.parametrize(
+    "shape", [(784, 300), (3, 5), (5, 1), (1, 5), (1, 1)], ids=lambda x: getattr(x, "__name__", None) or str(x)
+)
 def test_shape_type_and_determinism(spec, shape):
     weights = draw(spec, shape)
     assert isinstance(weights, np.ndarray)
@@ -146,7 +148,11 @@ def test_a_generator_goes_on():
     assert not np.array_equal(initialize(rng, (20, 30)), initialize(rng, (20, 30)))
 
 
-@pytest.mark.parametrize("spec", ["he_normal", "glorot_uniform", {"type": "normal", "std": 1.0}], ids=str)
+@pytest.mark.parametrize(
+    "spec",
+    ["he_normal", "glorot_uniform", {"type": "normal", "std": 1.0}],
+    ids=lambda x: getattr(x, "__name__", None) or str(x),
+)
 def test_weights_are_uncorrelated(spec):
     weights = draw(spec, (4000, 40))
     correlation = np.corrcoef(weights, rowvar=False) - np.eye(40)
@@ -154,7 +160,9 @@ def test_weights_are_uncorrelated(spec):
 
 
 @pytest.mark.parametrize("gain", [1.0, 1.5])
-@pytest.mark.parametrize("shape", [(300, 100), (100, 300), (64, 64), (7, 1), (1, 7)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(300, 100), (100, 300), (64, 64), (7, 1), (1, 7)], ids=lambda x: getattr(x, "__name__", None) or str(x)
+)
 def test_orthogonal(shape, gain):
     q = draw({"type": "orthogonal", "gain": gain}, shape).astype(np.float64)
     gram = q.T @ q if shape[0] >= shape[1] else q @ q.T
