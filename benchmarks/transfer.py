@@ -22,7 +22,7 @@ from typing import Any
 
 BASE: dict[str, Any] = {
     "data": {"source": "mnist", "validation": 5000},
-    "train": {"optimizer": {"type": "sgd", "learning_rate": 0.01}, "batch_size": 20, "epochs": 3},
+    "train": {"optimizer": {"type": "sgd", "learning_rate": 0.01}, "batch_size": 20, "epochs": 10},
 }
 ROUNDS = 3
 LAYERS, UNITS = 100, 1000  # 4 MB a layer
