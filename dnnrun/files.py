@@ -223,11 +223,6 @@ def rename(source: StrPath, target: StrPath) -> None:
         _fsync_folder(Path(source).parent, source)
 
 
-def fsync_folder(path: StrPath) -> None:
-    """Make the names in a folder durable. A failure is fatal: RunFailed."""
-    _fsync_folder(path, path)
-
-
 def point(link: StrPath, target: StrPath) -> None:
     """Let the symbolic link `link` point to `target` (kept as written: relative to the link's folder), atomically.
 

@@ -12,10 +12,11 @@ from dnnrun.cli.places import RunsDir
 def runs(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
     """List the runs: name, when, status, epochs, metrics."""
     from dnnrun.errors import RunDirectoryError
+    from dnnrun.store.run import all_runs
 
     if runs_dir.exists() and not runs_dir.is_dir():
         raise RunDirectoryError(f"{runs_dir}: a file; wanted the folder that runs are kept in")
-    found = [_row(run) for run in _all(runs_dir)]
+    found = [_row(run) for run in all_runs(runs_dir)]
     if as_json:
         data_json(found)
         return
@@ -29,13 +30,6 @@ def runs(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
         rate = row["examples_per_s"]
         lines.append([row["run"], row["status"], str(row["epochs"]), *scores, f"{rate:,.0f}" if rate else "-"])
     data("\n".join(table(lines)))
-
-
-def _all(runs_dir: Path) -> list[Any]:
-    from dnnrun.store.run import runs_of
-
-    names = sorted(runs_dir.iterdir()) if runs_dir.is_dir() else []
-    return [run for name in names if name.is_dir() for run in runs_of(name)]
 
 
 def _row(run: Any) -> dict[str, Any]:

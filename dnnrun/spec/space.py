@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -115,11 +114,3 @@ def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def flat(settings: list[Setting]) -> Iterator[str]:
-    """The keys that the settings differ in, each once."""
-    seen: dict[str, None] = {}
-    for setting in settings:
-        seen |= dict.fromkeys(setting)
-    yield from seen

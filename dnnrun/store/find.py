@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dnnrun.errors import CheckpointError
 from dnnrun.store.checkpoint import MANIFEST, Checkpoint, open_checkpoint, pointed, saved
-from dnnrun.store.run import CHECKPOINTS, META, RunDirectory, runs_of
+from dnnrun.store.run import CHECKPOINTS, META, RunDirectory, all_runs, runs_of
 
 STEP = re.compile(r"step-0*(\d+)((?:-\d+)?)")
 
@@ -75,9 +75,5 @@ def _missing(path: Path) -> Checkpoint:
 
 def newest_finished(runs: Path) -> Path | None:
     """The newest finished run of any name under `runs`, None where there is none."""
-    names = [path for path in runs.iterdir() if path.is_dir()] if runs.is_dir() else []
-    found = [run.path for name in names for run in runs_of(name)]
-    for path in sorted(found, key=lambda path: (path.name[:15], path.stat().st_ctime_ns), reverse=True):
-        if RunDirectory(path).status() == "done":
-            return path
-    return None
+    newest_first = sorted(all_runs(runs), key=lambda run: run.path.name, reverse=True)
+    return next((run.path for run in newest_first if run.status() == "done"), None)

@@ -101,6 +101,12 @@ def runs_of(folder: Path) -> list[RunDirectory]:
     return [RunDirectory(path) for path in sorted(found)]
 
 
+def all_runs(runs: Path) -> list[RunDirectory]:
+    """The runs of every name under `runs`: by name, then oldest first."""
+    names = sorted(path for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
+    return [run for name in names for run in runs_of(name)]
+
+
 def newest(runs: Path, name: str) -> RunDirectory:
     """The newest run of this name. Raises ResumeError when there is none."""
     latest = runs / name / "latest"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +58,3 @@ def spec_of(base: Spec, trial: Trial) -> Spec:
     mapping = base.model_dump(mode="json") | {"name": trial.name, "seed": trial.seed}
     del mapping["sweep"]
     return load_mapping(mapping, overrides_of(dict(trial.setting)), where="the sweep's spec")
-
-
-def settings_of(trials: Sequence[Trial]) -> list[Mapping[str, Any]]:
-    """The settings in the order they first come in."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for trial in trials:
-        found.setdefault(json.dumps(trial.setting, sort_keys=True), trial.setting)
-    return list(found.values())
