@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -131,17 +132,16 @@ def _show(found: SweepRun, against_scratch: bool) -> None:
 
 def _gain(found: SweepRun) -> str:
     """The paired gain of the transfer over training from scratch, in words."""
-    from dnnrun.sweep.statistics import difference, told_apart
+    from dnnrun.sweep.statistics import difference, verdict
 
     values = {("transfer" not in entry.setting): entry.values for entry in found.ranked()}
     gain = difference(values.get(True, {}), values.get(False, {}))
     if gain is None:
         return "with and without transfer: no seed has both results"
-    helped = "helps" if gain.mean > 0 else "hurts"
-    if found.sweep.metric.endswith("loss"):
-        helped = "helps" if gain.mean < 0 else "hurts"
-    said = helped if told_apart(gain) else "did not help here: the difference cannot be told from none"
-    return f"with transfer minus from scratch, {found.sweep.metric}: {gain} over {gain.count} seeds; it {said}"
+    sign = 1 if found.sweep.metric.endswith("accuracy") else -1
+    told = verdict(replace(gain, mean=sign * gain.mean))
+    said = {"better": "it helps", "worse": "it hurts"}.get(told, f"no gain is shown: {told}")
+    return f"with transfer minus from scratch, {found.sweep.metric}: {gain} over {gain.count} seeds; {said}"
 
 
 def _json(found: SweepRun) -> dict[str, Any]:

@@ -183,6 +183,11 @@ def _not_finite(record: dict[str, Any]) -> str | None:
     return next((f"{split}.loss" for split in splits if not math.isfinite(record[split]["loss"])), None)
 
 
+def _sign(monitor: str) -> float:
+    """What makes lower values better: an accuracy is better when higher."""
+    return -1.0 if monitor.endswith("accuracy") else 1.0
+
+
 def _monitored(record: dict[str, Any], monitor: str) -> float:
     split, _, metric = monitor.partition(".")
     return record[split][metric]
@@ -192,8 +197,7 @@ def _remember(
     progress: Progress, program: Program, state: TrainState, frozen: Tensors, record: dict[str, Any], plan: Plan
 ) -> bool:
     """Keep the tensors of a better epoch; count the epochs without one. Accuracy is better when higher."""
-    value = _monitored(record, plan.monitor)
-    sign = -1.0 if plan.monitor.endswith("accuracy") else 1.0
+    value, sign = _monitored(record, plan.monitor), _sign(plan.monitor)
     improved = progress.best is None or sign * value < sign * progress.best.value
     if improved:
         kept = {name: value for name, value in frozen.items() if layer_of(name) in program.changing}
@@ -210,6 +214,5 @@ def _remember(
 
 def _adapt(progress: Progress, record: dict[str, Any], plan: Plan) -> float | None:
     """A schedule that watches the metric (reduce on plateau) gives a new scale of the rate."""
-    sign = -1.0 if plan.monitor.endswith("accuracy") else 1.0
-    progress.plateau = plan.schedule.adapt(progress.plateau, sign * _monitored(record, plan.monitor))
+    progress.plateau = plan.schedule.adapt(progress.plateau, _sign(plan.monitor) * _monitored(record, plan.monitor))
     return progress.plateau.scale if progress.plateau else None
