@@ -47,7 +47,7 @@ def sweep(
     from dnnrun.cli.signals import Signals
     from dnnrun.errors import SpecError
     from dnnrun.spec.load import load
-    from dnnrun.sweep.engine import LocalProcesses
+    from dnnrun.sweep.engine.local import LocalProcesses
     from dnnrun.sweep.run import run_sweep
     from dnnrun.train.device import available_threads
 
@@ -58,8 +58,8 @@ def sweep(
     loaded = load(spec, [*given, *(overrides or ())])
     if against_scratch and loaded.transfer is None:
         raise SpecError(["--against-scratch: the spec has no transfer section to leave out"])
-    count = jobs or available_threads()
-    talk(f"engine: {count} local processes, one thread each")
+    engine = LocalProcesses(jobs or available_threads())
+    talk(f"engine: {engine}")
     begun = time.perf_counter()
 
     def heard(outcome: Outcome, done: int, total: int) -> None:
@@ -68,7 +68,7 @@ def sweep(
 
     found = run_sweep(
         loaded,
-        LocalProcesses(count),
+        engine,
         runs=runs_dir,
         data_dir=data_dir,
         resume=resume,

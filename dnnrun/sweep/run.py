@@ -17,7 +17,7 @@ from dnnrun.spec.load import load_mapping
 from dnnrun.spec.sections import Spec
 from dnnrun.spec.space import Sweep
 from dnnrun.store import events
-from dnnrun.sweep.engine import Engine, Task
+from dnnrun.sweep.engine import Engine, Task, drive
 from dnnrun.sweep.plan import Trial, confirming, planned, spec_of
 from dnnrun.sweep.results import Outcome, Ranked, csv_of, rank, rows_of
 
@@ -103,13 +103,13 @@ def _run(
     total = len(trials)
     left = [trial for trial in trials if trial.name not in sweep.outcomes]
     by_name = {trial.name: trial for trial in left}
-    tasks = [_task(sweep, trial, data_dir, unseen) for trial in left]
+    tasks = (_task(sweep, trial, data_dir, unseen) for trial in left)
     failed: list[Outcome] = []
 
     def ended() -> int | None:
         return 15 if fail_fast and failed else stop()
 
-    for task, answer in engine.run(tasks, ended):
+    for task, answer in drive(engine, lambda: next(tasks, None), ended):
         outcome = Outcome(by_name[task["spec"]["name"]], answer["status"], answer.get("result"), answer.get("error"))
         if outcome.status == "interrupted":
             continue

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ import pytest
 from dnnrun.errors import Interrupted, ResumeError, RunFailed
 from dnnrun.spec.load import load_mapping
 from dnnrun.store.run import runs_of
-from dnnrun.sweep.engine import Answer, LocalProcesses, Task
+from dnnrun.sweep.engine import Answer, Task
+from dnnrun.sweep.engine.local import LocalProcesses
 from dnnrun.sweep.run import run_sweep
 
 BASE: dict[str, Any] = {
@@ -30,24 +30,34 @@ BASE: dict[str, Any] = {
 
 
 class Pretend:
-    """An engine that trains nothing: the accuracy of a trial is what `score` says."""
+    """An engine that trains nothing, one task at a time: the accuracy of a trial is what `score` says."""
 
-    def __init__(self, score: Any, limit: int | None = None):
-        self.score, self.limit, self.ran = score, limit, []
+    capacity = 1
 
-    def run(self, tasks: Any, stop: Any) -> Iterator[tuple[Task, Answer]]:
-        for task in tasks:
-            if stop() is not None or (self.limit is not None and len(self.ran) >= self.limit):
-                return
-            self.ran.append(task["spec"]["name"])
-            found = self.score(task["spec"])
-            if isinstance(found, str):
-                yield task, {"status": "failed", "error": found}
-            else:
-                splits = [split for split in ("validation", "test") if split not in task["unseen"]]
-                metrics = {split: {"loss": 1 - found, "accuracy": found} for split in splits}
-                result = {"metrics": metrics, "timing": {"total_s": 1.0}, "epochs": 2, "run": "r"}
-                yield task, {"status": "done", "result": result}
+    def __init__(self, score: Any):
+        self.score, self.ran, self.done, self.ending = score, [], [], False
+
+    def submit(self, task: Task) -> None:
+        self.done.append((task, self._answer(task)))
+
+    def next(self, seconds: float) -> tuple[Task, Answer] | None:
+        return self.done.pop(0) if self.done else None
+
+    def end(self, number: int) -> None:
+        self.done = [(task, {"status": "interrupted", "error": ""}) for task, _ in self.done]
+
+    def close(self) -> None:
+        pass
+
+    def _answer(self, task: Task) -> Answer:
+        self.ran.append(task["spec"]["name"])
+        found = self.score(task["spec"])
+        if isinstance(found, str):
+            return {"status": "failed", "error": found}
+        splits = [split for split in ("validation", "test") if split not in task["unseen"]]
+        metrics = {split: {"loss": 1 - found, "accuracy": found} for split in splits}
+        result = {"metrics": metrics, "timing": {"total_s": 1.0}, "epochs": 2, "run": "r"}
+        return {"status": "done", "result": result}
 
 
 def by_activation(spec: dict[str, Any]) -> float:
