@@ -125,8 +125,9 @@ def _show(found: SweepRun, against_scratch: bool) -> None:
     for split in ("validation", "test"):
         values = [value for outcome in confirmed if (value := outcome.value(f"{split}.accuracy")) is not None]
         if values:
-            best = words(dict(ranked[0].setting))
-            talk(f"{best}, on {len(values)} fresh seeds: {split} accuracy {estimate(values)}")
+            best, failed = words(dict(ranked[0].setting)), len(confirmed) - len(values)
+            seeds = f"{len(values)} fresh seeds" + (f" ({failed} more failed)" if failed else "")
+            talk(f"{best}, on {seeds}: {split} accuracy {estimate(values)}")
     talk(f"{found.folder}")
 
 
@@ -150,9 +151,9 @@ def _json(found: SweepRun) -> dict[str, Any]:
     ranking = [
         {
             "setting": dict(entry.setting),
-            "mean": entry.estimate.mean,
-            "half_interval": entry.estimate.half,
-            "seeds": entry.estimate.count,
+            "mean": entry.estimate and entry.estimate.mean,
+            "half_interval": entry.estimate and entry.estimate.half,
+            "seeds": entry.estimate.count if entry.estimate else 0,
             "failed": entry.failed,
             "minus_first": entry.behind and {"mean": entry.behind.mean, "half_interval": entry.behind.half},
             "tied_with_first": entry.tied,

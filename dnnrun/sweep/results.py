@@ -33,10 +33,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A setting with its estimate; `behind` is its paired difference to the first one."""
+    """A setting with its estimate, None where every trial failed; `behind` is its paired difference to the first."""
 
     setting: Mapping[str, Any]
-    estimate: Estimate
+    estimate: Estimate | None
     behind: Estimate | None
     seconds: float
     failed: int
@@ -49,7 +49,11 @@ class Ranked:
 
 
 def rank(outcomes: Sequence[Outcome], metric: str) -> list[Ranked]:
-    """The settings that have a result, best mean first: higher accuracy, lower loss."""
+    """Every setting, best mean first: higher accuracy, lower loss.
+
+    Those with failed trials come after those without, however good the seeds that were left: they were left because
+    they were good. Those without any result come last.
+    """
     sign = 1.0 if metric.endswith("accuracy") else -1.0
     groups: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
@@ -57,14 +61,13 @@ def rank(outcomes: Sequence[Outcome], metric: str) -> list[Ranked]:
     found = []
     for group in groups.values():
         values = {o.trial.seed: value for o in group if (value := o.value(metric)) is not None}
-        if values:
-            found.append((estimate(list(values.values())), values, group))
-    found.sort(key=lambda entry: -sign * entry[0].mean)
-    ranked = []
-    for number, (mean, values, group) in enumerate(found):
-        behind = difference(values, found[0][1]) if number else None
-        seconds = sum(o.result["timing"]["total_s"] for o in group if o.result) / len(values)
         failed = sum(o.status == "failed" for o in group)
+        found.append((estimate(list(values.values())) if values else None, values, group, failed))
+    found.sort(key=lambda entry: (entry[0] is None, entry[3] > 0, -sign * entry[0].mean if entry[0] else 0.0))
+    ranked = []
+    for number, (mean, values, group, failed) in enumerate(found):
+        behind = difference(values, found[0][1]) if number else None
+        seconds = sum(o.result["timing"]["total_s"] for o in group if o.result) / max(1, len(values))
         ranked.append(Ranked(group[0].trial.setting, mean, behind, seconds, failed, values))
     return ranked
 
@@ -73,12 +76,22 @@ def table_of(ranked: Sequence[Ranked], metric: str) -> list[list[str]]:
     """The ranking with headings, for a terminal."""
     rows = [["setting", metric, "minus the first", "seeds", "seconds", "verdict"]]
     for number, entry in enumerate(ranked):
-        apart = "first" if not number else "cannot be told apart" if entry.tied else "behind"
         failed = f" ({entry.failed} failed)" if entry.failed else ""
-        behind = str(entry.behind) if entry.behind else "-"
-        seeds = f"{entry.estimate.count}{failed}"
-        rows.append([words(dict(entry.setting)), str(entry.estimate), behind, seeds, f"{entry.seconds:.1f}", apart])
+        mean, behind = (str(value) if value else "-" for value in (entry.estimate, entry.behind))
+        seeds = f"{entry.estimate.count if entry.estimate else 0}{failed}"
+        rows.append([words(dict(entry.setting)), mean, behind, seeds, f"{entry.seconds:.1f}", _standing(number, entry)])
     return rows
+
+
+def _standing(number: int, entry: Ranked) -> str:
+    """Where a setting stands beside the first, in words."""
+    if entry.failed:
+        return "failed on some seeds" if entry.estimate else "failed on every seed"
+    if not number:
+        return "first"
+    if entry.behind is None or entry.behind.half is None:
+        return "one seed tells nothing"
+    return "cannot be told apart" if entry.tied else "behind"
 
 
 def rows_of(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

@@ -79,7 +79,7 @@ def run_sweep(
         sweep = _open(folder, base)
         _run(sweep, trials, engine, data_dir, ("test",), fail_fast, stop, heard)
         ranked = sweep.ranked()
-        if not ranked:
+        if ranked[0].estimate is None:
             sweep.save("failed")
             first = next(iter(sweep.outcomes.values()))
             raise RunFailed(f"{folder}: every trial failed, the first with: {first.error}")

@@ -18,6 +18,7 @@ from dnnrun.spec.load import load_mapping
 from dnnrun.store.run import runs_of
 from dnnrun.sweep.engine import Answer, Task
 from dnnrun.sweep.engine.local import LocalProcesses
+from dnnrun.sweep.results import table_of
 from dnnrun.sweep.run import run_sweep
 
 BASE: dict[str, Any] = {
@@ -84,6 +85,25 @@ def test_a_failed_trial_is_kept_and_the_sweep_goes_on(tmp_path: Path) -> None:
     found = run_sweep(load_mapping(BASE), Pretend(score), runs=tmp_path)
     assert [entry.failed for entry in found.ranked()] == [1, 1]
     assert sum(outcome.status == "failed" for outcome in found.of("search")) == 2
+
+
+def test_a_setting_that_failed_on_a_seed_never_comes_first_and_one_that_always_failed_is_listed(tmp_path: Path) -> None:
+    def score(spec: dict[str, Any]) -> float | str:
+        activation = spec["model"]["activation"]["type"]
+        if activation == "tanh" or (activation == "elu" and spec["seed"] == 0):
+            return "the loss is not finite"
+        return {"relu": 0.8, "elu": 0.9}[activation]
+
+    grid = {"model.activation": ["tanh", "elu", "relu"]}
+    found = run_sweep(load_mapping({**BASE, "sweep": {"grid": grid, "seeds": 2}}), Pretend(score), runs=tmp_path)
+    assert [entry.setting["model.activation"] for entry in found.ranked()] == ["relu", "elu", "tanh"]
+    rows = table_of(found.ranked(), "validation.accuracy")[1:]
+    assert [(row[1], row[-1]) for row in rows] == [
+        ("0.8000 +-0.0000", "first"),
+        ("0.9000", "failed on some seeds"),
+        ("-", "failed on every seed"),
+    ]
+    assert {outcome.trial.setting["model.activation"] for outcome in found.of("confirm")} == {"relu"}
 
 
 def test_fail_fast_stops_at_the_first(tmp_path: Path) -> None:
