@@ -164,7 +164,8 @@ def test_a_config_validates(name: str) -> None:
 def test_a_config_has_its_header(name: str) -> None:
     path, told = configs()[name], header(configs()[name])
     assert headline(path)
-    assert f"dnnrun train configs/{name}.yaml" in told
+    verb = "sweep" if load(path).sweep else "train"
+    assert f"dnnrun {verb} configs/{name}.yaml" in told
     for word in ("published:", "measured:", "seconds:"):
         assert f"\n# {word}" in told, word
     assert max(map(len, told.splitlines())) <= 120

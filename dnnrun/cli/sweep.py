@@ -121,7 +121,7 @@ def _show(found: SweepRun, against_scratch: bool) -> None:
     talk("\n".join(["", *table(table_of(ranked, found.sweep.metric))]))
     if against_scratch:
         talk(_gain(found))
-    confirmed = found.of("confirm")
+    confirmed = [outcome for outcome in found.of("confirm") if outcome.trial.setting == ranked[0].setting]
     for split in ("validation", "test"):
         values = [value for outcome in confirmed if (value := outcome.value(f"{split}.accuracy")) is not None]
         if values:
