@@ -22,7 +22,7 @@ from dnnrun.sweep.plan import Trial, confirming, planned, spec_of
 from dnnrun.sweep.results import Outcome, Ranked, csv_of, rank, rows_of
 
 STATE, OUTCOMES, TRIALS = "sweep.json", "outcomes.jsonl", "trials"
-RESULTS, LATEST = "results.csv", "latest-sweep"
+RESULTS = "results.csv"
 Heard = Callable[[Outcome, int, int], None]
 
 
@@ -74,22 +74,22 @@ def run_sweep(
     if base.sweep is None:
         raise SpecError(["sweep: missing; wanted a sweep: section, or --grid, --random or --seeds"])
     trials = planned(base, base.sweep)
-    folder = _newest(runs, base) if resume else _new(runs, base)
+    folder = newest(runs, base) if resume else begin(runs, base)
     with files.lock(folder / ".lock"):
-        sweep = _open(folder, base)
-        _run(sweep, trials, engine, data_dir, ("test",), fail_fast, stop, heard)
+        sweep = open_sweep(folder, base)
+        run_trials(sweep, trials, engine, data_dir, ("test",), fail_fast, stop, heard)
         ranked = sweep.ranked()
         if ranked[0].estimate is None:
             sweep.save("failed")
             first = next(iter(sweep.outcomes.values()))
             raise RunFailed(f"{folder}: every trial failed, the first with: {first.error}")
         best = confirming(base, base.sweep, dict(ranked[0].setting))
-        _run(sweep, best, engine, data_dir, (), fail_fast, stop, heard)
+        run_trials(sweep, best, engine, data_dir, (), fail_fast, stop, heard)
         sweep.save("done")
     return sweep
 
 
-def _run(
+def run_trials(
     sweep: SweepRun,
     trials: Sequence[Trial],
     engine: Engine,
@@ -99,7 +99,10 @@ def _run(
     stop: Callable[[], int | None],
     heard: Heard,
 ) -> None:
-    """Run what is not done of these trials. What is done is never run again; what failed is not tried again."""
+    """Run what is not done of these trials. What is done is never run again; what failed is not tried again.
+
+    Raises RunFailed with `fail_fast` at the first that fails, Interrupted after a signal.
+    """
     total = len(trials)
     left = [trial for trial in trials if trial.name not in sweep.outcomes]
     by_name = {trial.name: trial for trial in left}
@@ -135,25 +138,27 @@ def _task(sweep: SweepRun, trial: Trial, data_dir: Path | None, unseen: tuple[st
     }
 
 
-def _new(runs: Path, base: Spec) -> Path:
+def begin(runs: Path, base: Spec, kind: str = "sweep", more: Mapping[str, bytes] | None = None) -> Path:
+    """A new folder for a sweep of this kind, with `more` files in it; `latest-KIND` points to it from now on."""
     parent = runs / base.name
     files.make_folder(parent, exist_ok=True)
-    folder = parent / f"sweep-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
+    folder = parent / f"{kind}-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
     state = {"status": "created", "spec": base.model_dump(mode="json")}
-    files.publish_folder(folder, {STATE: (json.dumps(state, indent=1) + "\n").encode()})
+    files.publish_folder(folder, {STATE: (json.dumps(state, indent=1) + "\n").encode(), **(more or {})})
     files.make_folder(folder / TRIALS)
-    files.point(parent / LATEST, Path(folder.name))
+    files.point(parent / f"latest-{kind}", Path(folder.name))
     return folder
 
 
-def _newest(runs: Path, base: Spec) -> Path:
-    link = runs / base.name / LATEST
+def newest(runs: Path, base: Spec, kind: str = "sweep") -> Path:
+    """The folder begun last for this spec's name. Raises ResumeError where there is none."""
+    link = runs / base.name / f"latest-{kind}"
     if not (link.is_symlink() and (link / STATE).is_file()):
-        raise ResumeError(f"{runs / base.name}: no sweep to resume; run it without --resume to begin one")
+        raise ResumeError(f"{runs / base.name}: no {kind} to resume; run it without --resume to begin one")
     return link.parent / link.readlink()
 
 
-def _open(folder: Path, base: Spec) -> SweepRun:
+def open_sweep(folder: Path, base: Spec) -> SweepRun:
     """The sweep in a folder. Raises ResumeError where its spec is another one."""
     state: Mapping[str, Any] = json.loads((folder / STATE).read_text("utf-8"))
     old = load_mapping(state["spec"], where=str(folder / STATE))
