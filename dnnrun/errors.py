@@ -48,6 +48,13 @@ class TransferError(DnnrunError):
     """A reuse, freeze or unfreeze that cannot be carried out as written."""
 
 
+class MissingExtra(DnnrunError):
+    """A package that is wanted here and not installed: `package` of dnnrun's `extra`."""
+
+    def __init__(self, where: str, package: str, extra: str):
+        super().__init__(f"{where} wants {package}, which is not installed; pip install 'dnnrun[{extra}]'")
+
+
 class RunFailed(DnnrunError):
     """The input was fine and the run failed: a loss that is not finite, a disk that is full."""
 

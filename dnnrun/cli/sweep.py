@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,9 +12,9 @@ from dnnrun.cli.output import Json, data_json, table, talk
 from dnnrun.cli.places import DataDir, RunsDir
 
 if TYPE_CHECKING:
-    from dnnrun.spec.sections import Spec
-    from dnnrun.sweep.results import Outcome
     from dnnrun.sweep.run import SweepRun
+
+SECONDS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours"}
 
 
 def sweep(
@@ -26,15 +25,27 @@ def sweep(
     grid: Annotated[
         list[str] | None, typer.Option(metavar="KEY=[...]", help="Every one of these values, in every combination.")
     ] = None,
-    random: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY={log: [a, b]}", help="Drawn from a range: uniform, log, int, choice."),
+    zip_: Annotated[
+        list[str] | None, typer.Option("--zip", metavar="KEY=[...]", help="Values that go together, the n-th of all.")
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="How many random settings.")] = None,
+    range_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--range", metavar="KEY={log: [a, b]}", help="What a search draws from: uniform, log, int, or a list."
+        ),
+    ] = None,
+    search: Annotated[str | None, typer.Option(help="How settings are drawn: random, tpe, asha.")] = None,
+    trials: Annotated[int | None, typer.Option(help="How many settings are drawn.")] = None,
+    time: Annotated[str | None, typer.Option(metavar="2h", help="No trial is begun later: 90s, 30m, 2h.")] = None,
+    storage: Annotated[str | None, typer.Option(metavar="URL", help="An Optuna storage that sweeps share.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs of each setting.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Cross-validation: each seed once a fold.")] = None,
     metric: Annotated[str | None, typer.Option(help="What settings are compared by.")] = None,
+    reference: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="The setting to compare with; unset: the best.")
+    ] = None,
     against_scratch: Annotated[
-        bool, typer.Option("--against-scratch", help="With and without the spec's transfer section.")
+        bool, typer.Option("--against-scratch", help="With and without the spec's transfer and pretrain sections.")
     ] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Trials at a time; unset: one a core.")] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first trial that fails.")] = False,
@@ -45,71 +56,89 @@ def sweep(
 ) -> None:
     """Run many trials of a spec over seeds, and compare them."""
     from dnnrun.cli.signals import Signals
+    from dnnrun.cli.sweeping import Sweeping
     from dnnrun.errors import SpecError
     from dnnrun.spec.load import load
     from dnnrun.sweep.engine.local import LocalProcesses
     from dnnrun.sweep.run import run_sweep
     from dnnrun.train.device import available_threads
 
-    given = _options({"trials": trials, "seeds": seeds, "metric": metric})
-    given += _ranges("grid", grid) + _ranges("random", random)
-    if against_scratch:
-        given.append('sweep.settings=[{}, {"transfer": null}]')
-    loaded = load(spec, [*given, *(overrides or ())])
-    if against_scratch and loaded.transfer is None:
-        raise SpecError(["--against-scratch: the spec has no transfer section to leave out"])
-    engine = LocalProcesses(jobs or available_threads())
-    talk(f"engine: {engine}")
-    begun = time.perf_counter()
-
-    def heard(outcome: Outcome, done: int, total: int) -> None:
-        left = (time.perf_counter() - begun) / done * (total - done)
-        talk(_line(loaded, outcome, done, total, left))
-
-    found = run_sweep(
-        loaded,
-        engine,
-        runs=runs_dir,
-        data_dir=data_dir,
-        resume=resume,
-        fail_fast=fail_fast,
-        stop=Signals(),
-        heard=heard,
+    given = _options(
+        {"search": search, "trials": trials, "storage": storage, "seeds": seeds, "folds": folds, "metric": metric}
     )
+    if time is not None:
+        given.append(f"sweep.time={_duration(time)}")
+    for kind, entries in (("grid", grid), ("zip", zip_), ("ranges", range_), ("reference", reference)):
+        given += _entries(kind, entries)
+    if against_scratch:
+        given.append(f"sweep.settings={_with_and_without(spec, overrides or ())}")
+    loaded = load(spec, [*given, *(overrides or ())])
+    if loaded.sweep is None:
+        raise SpecError([f"{spec}: no sweep: section; say what to try, with --grid, --range or --seeds"])
+    engine = LocalProcesses(jobs or available_threads())
+    with Sweeping(loaded) as heard:
+        heard.say(f"engine: {engine}")
+        found = run_sweep(
+            loaded,
+            engine,
+            runs=runs_dir,
+            data_dir=data_dir,
+            resume=resume,
+            fail_fast=fail_fast,
+            stop=Signals(),
+            heard=heard,
+        )
     if as_json:
         data_json(_json(found))
     else:
         _show(found, against_scratch)
 
 
+SCRATCH = ("transfer", "pretrain")
+
+
+def _with_and_without(spec: str, overrides: Any) -> str:
+    """The spec as it is, and without the sections that a network from scratch has not, as sweep.settings."""
+    import json
+
+    from dnnrun.errors import SpecError
+    from dnnrun.spec.load import load
+
+    loaded = load(spec, list(overrides))
+    there = [name for name in SCRATCH if getattr(loaded, name, None) is not None]
+    if not there:
+        raise SpecError([f"--against-scratch: the spec has no {' or '.join(SCRATCH)} section to leave out"])
+    return json.dumps([{}, dict.fromkeys(there)])
+
+
 def _options(values: dict[str, Any]) -> list[str]:
     return [f"sweep.{key}={value}" for key, value in values.items() if value is not None]
 
 
-def _ranges(kind: str, entries: list[str] | None) -> list[str]:
+def _duration(text: str) -> str:
+    """90s, 30m or 2h as the mapping that sweep.time takes."""
+    import re
+
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)", text.strip())
+    if not found or float(found[1]) == 0:
+        raise typer.BadParameter(f"--time {text}: wanted a duration, as 90s, 30m or 2h")
+    return f"{{{SECONDS[found[2]]}: {float(found[1])}}}"
+
+
+def _entries(kind: str, entries: list[str] | None) -> list[str]:
     """KEY=VALUES entries as one override, since keys have dots of their own."""
     if not entries:
         return []
     import json
 
+    option = {"ranges": "range"}.get(kind, kind)
     parts = []
     for entry in entries:
         key, equals, values = entry.partition("=")
         if not equals or not key or not values:
-            raise typer.BadParameter(f"--{kind} {entry}: wanted KEY=VALUES, as train.batch_size=[50, 100]")
+            raise typer.BadParameter(f"--{option} {entry}: wanted KEY=VALUES, as train.batch_size=[50, 100]")
         parts.append(f"{json.dumps(key)}: {values}")
     return [f"sweep.{kind}={{{', '.join(parts)}}}"]
-
-
-def _line(spec: Spec, outcome: Outcome, done: int, total: int, left: float) -> str:
-    from dnnrun.cli.terminal import duration
-    from dnnrun.spec.space import words
-
-    assert spec.sweep is not None
-    value = outcome.value(spec.sweep.metric)
-    came_to = f"failed: {outcome.error}" if value is None else f"{spec.sweep.metric} {value:.4f}"
-    what = f"{words(dict(outcome.trial.setting))}, seed {outcome.trial.seed}"
-    return f"{outcome.trial.stage} {done}/{total}  ETA {duration(left)}  {what}: {came_to}"
 
 
 def _show(found: SweepRun, against_scratch: bool) -> None:
@@ -128,21 +157,23 @@ def _show(found: SweepRun, against_scratch: bool) -> None:
             best, failed = words(dict(ranked[0].setting)), len(confirmed) - len(values)
             seeds = f"{len(values)} fresh seeds" + (f" ({failed} more failed)" if failed else "")
             talk(f"{best}, on {seeds}: {split} accuracy {estimate(values)}")
-    talk(f"{found.folder}")
+    talk(f"{found.page}")
 
 
 def _gain(found: SweepRun) -> str:
-    """The paired gain of the transfer over training from scratch, in words."""
+    """The paired gain over training from scratch, in words."""
     from dnnrun.sweep.statistics import difference, verdict
 
-    values = {("transfer" not in entry.setting): entry.values for entry in found.ranked()}
-    gain = difference(values.get(True, {}), values.get(False, {}))
+    sections = {name for entry in found.ranked() for name in entry.setting if name in SCRATCH}
+    values = {not sections & entry.setting.keys(): entry.values for entry in found.ranked()}
+    said = " and ".join(name for name in SCRATCH if name in sections)
+    gain = difference(values.get(True, {}), values.get(False, {}), found.sweep.folds)
     if gain is None:
-        return "with and without transfer: no seed has both results"
+        return f"with and without {said}: no seed has both results"
     sign = 1 if found.sweep.metric.endswith("accuracy") else -1
     told = verdict(replace(gain, mean=sign * gain.mean))
-    said = {"better": "it helps", "worse": "it hurts"}.get(told, f"no gain is shown: {told}")
-    return f"with transfer minus from scratch, {found.sweep.metric}: {gain} over {gain.count} seeds; {said}"
+    helped = {"better": "it helps", "worse": "it hurts"}.get(told, f"no gain is shown: {told}")
+    return f"with {said} minus from scratch, {found.sweep.metric}: {gain} over {gain.count} runs; {helped}"
 
 
 def _json(found: SweepRun) -> dict[str, Any]:
@@ -153,13 +184,21 @@ def _json(found: SweepRun) -> dict[str, Any]:
             "setting": dict(entry.setting),
             "mean": entry.estimate and entry.estimate.mean,
             "half_interval": entry.estimate and entry.estimate.half,
-            "seeds": entry.estimate.count if entry.estimate else 0,
+            "runs": entry.estimate.count if entry.estimate else 0,
             "failed": entry.failed,
-            "minus_first": entry.behind and {"mean": entry.behind.mean, "half_interval": entry.behind.half},
-            "tied_with_first": entry.tied,
+            "pruned_after": entry.epochs,
+            "minus_reference": entry.behind and {"mean": entry.behind.mean, "half_interval": entry.behind.half},
+            "adjusted_p": entry.adjusted,
+            "tied": entry.tied,
             "seconds": entry.seconds,
         }
         for entry in found.ranked()
     ]
     trials = rows_of(list(found.outcomes.values()))
-    return {"sweep": str(found.folder), "metric": found.sweep.metric, "ranking": ranking, "trials": trials}
+    return {
+        "sweep": str(found.folder),
+        "page": str(found.page),
+        "metric": found.sweep.metric,
+        "ranking": ranking,
+        "trials": trials,
+    }

@@ -34,6 +34,20 @@ class PerClass(Options):
     validation: Annotated[Count | None, Field(description="rows of each class to validate on")] = None
 
 
+class Fold(Options):
+    """One part of cross-validation: the training rows in `of` parts, stratified and shuffled by the seed; part `number`
+    is validated on, the others are trained on."""
+
+    of: int = Field(gt=1, description="how many parts")
+    number: int = Field(ge=1, description="the part to validate on, 1 the first")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Fold:
+        if self.number > self.of:
+            raise ValueError(f"there is no fold {self.number} of {self.of}; wanted 1 to {self.of}")
+        return self
+
+
 class Selection(Options):
     """Which rows of a source are used. A spec's `data` section extends it."""
 
@@ -42,6 +56,7 @@ class Selection(Options):
         description="rows taken from training: the first N, or a fraction, stratified and shuffled by the seed",
         json_schema_extra={"minimum": 0},
     )
+    fold: Fold | None = Field(default=None, description="a fold of cross-validation, instead of `validation`")
     classes: Annotated[tuple[StrictInt | StrictStr, ...], Field(strict=False)] | None = Field(
         default=None, description="the classes to keep, in all splits; the position in the list is the new label"
     )
@@ -104,10 +119,13 @@ def select(raw: Raw, options: Selection, seed: int) -> Dataset:
     import numpy as np
 
     from dnnrun.data.check import check
-    from dnnrun.data.split import split_rows
+    from dnnrun.data.split import fold_rows, split_rows
 
     check(raw)
-    train, validation = split_rows(raw.train.labels, options.validation, seed)
+    if options.fold:
+        train, validation = fold_rows(raw.train.labels, options.fold.of, options.fold.number, seed)
+    else:
+        train, validation = split_rows(raw.train.labels, options.validation, seed)
     test = np.arange(0 if raw.test is None else len(raw.test.labels))
     old = {"train": raw.train.labels, "validation": raw.train.labels, "test": raw.test.labels if raw.test else test}
     chosen = {"train": train, "validation": validation, "test": test}

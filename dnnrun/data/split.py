@@ -23,9 +23,7 @@ def split_rows(labels: np.ndarray, validation: int | float, seed: int) -> tuple[
                 f"data.validation takes {validation:,} rows, and there are {len(labels):,} to train on; take less"
             )
         return rows[validation:], rows[:validation]
-    key = int.from_bytes(hashlib.sha256(f"{seed}/split".encode()).digest()[:16], "little")
-    # The raw stream of a bit generator never changes between versions of NumPy; its shuffle may.
-    order = np.argsort(np.random.Philox(key=key).random_raw(len(labels)), kind="stable")
+    order = _shuffled(len(labels), seed)
     _, kind, counts = np.unique(labels[order], return_inverse=True, return_counts=True)
     quota = counts * validation
     take = np.minimum(np.floor(quota).astype(np.int64), counts - 1)
@@ -41,6 +39,28 @@ def split_rows(labels: np.ndarray, validation: int | float, seed: int) -> tuple[
         )
     chosen = ranks(kind) < take[kind]
     return order[~chosen], order[chosen]
+
+
+def fold_rows(labels: np.ndarray, of: int, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers (int64) to train on and to validate on: fold `number` (1 the first) of `of`, labels of shape (rows,).
+
+    Every row is validated on in exactly one fold; each class is dealt out over the folds in turn, so that their sizes
+    differ by one row at most, in all and within a class. A function of (seed, "split") alone; both parts are shuffled.
+    Raises DataError where there are fewer rows than folds.
+    """
+    if of > len(labels):
+        raise DataError(f"data.fold: {of} folds of {len(labels):,} training rows leave some empty; take fewer")
+    order = _shuffled(len(labels), seed)
+    dealt = np.empty(len(labels), np.int64)
+    dealt[np.argsort(labels[order], kind="stable")] = np.arange(len(labels)) % of
+    chosen = dealt == number - 1
+    return order[~chosen], order[chosen]
+
+
+def _shuffled(count: int, seed: int) -> np.ndarray:
+    key = int.from_bytes(hashlib.sha256(f"{seed}/split".encode()).digest()[:16], "little")
+    # The raw stream of a bit generator never changes between versions of NumPy; its shuffle may.
+    return np.argsort(np.random.Philox(key=key).random_raw(count), kind="stable")
 
 
 def ranks(labels: np.ndarray) -> np.ndarray:

@@ -1,10 +1,10 @@
-"""The trials of a sweep: which setting with which seed, and the name each is kept under."""
+"""The trials of a sweep: which setting with which seed and fold, and the name each is kept under."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,41 +13,94 @@ from dnnrun.spec.load import load_mapping
 from dnnrun.spec.sections import Spec
 from dnnrun.spec.space import Setting, Sweep, overrides_of, words
 
+OWN = {
+    "seed": "sweep.seeds says how many seeds each setting is run with",
+    "name": "each trial has a name of its own",
+    "sweep": "a trial is one run",
+    "data.fold": "sweep.folds says how many folds there are",
+}
+
 
 @dataclass(frozen=True)
 class Trial:
-    """One run: a setting of the sweep's keys and a seed. `stage` is `search`, or `confirm` for fresh seeds."""
+    """One run: a setting of the sweep's keys, a seed, and a fold of cross-validation, 1 the first.
+
+    `stage` is `search`, or `confirm` for fresh seeds.
+    """
 
     setting: Mapping[str, Any]
     seed: int
     stage: str = "search"
+    fold: int | None = None
 
     @property
     def name(self) -> str:
-        """A folder's name, the same for the same setting, seed and stage."""
+        """A folder's name, the same for the same setting, seed, fold and stage."""
         text = json.dumps([self.setting, self.stage], sort_keys=True)
-        return f"{hashlib.sha256(text.encode()).hexdigest()[:10]}-seed{self.seed}"
+        fold = f"-fold{self.fold}" if self.fold else ""
+        return f"{hashlib.sha256(text.encode()).hexdigest()[:10]}-seed{self.seed}{fold}"
+
+    @property
+    def pair(self) -> tuple[int, int | None]:
+        """What the runs of two settings are paired by."""
+        return self.seed, self.fold
 
 
 def planned(base: Spec, sweep: Sweep) -> list[Trial]:
-    """Every trial, seeds outermost, so that a sweep cut short has seen every setting.
-
-    Raises SpecError with every setting that makes no valid spec, each naming its override.
-    """
+    """Every trial that is known beforehand, seeds outermost, so that a sweep cut short has seen every setting."""
     settings = sweep.every_setting(base.seed)
-    problems: list[str] = []
-    for setting in settings:
+    return [trial for pair in pairs(base, sweep) for trial in (Trial(s, pair[0], fold=pair[1]) for s in settings)]
+
+
+def pairs(base: Spec, sweep: Sweep) -> list[tuple[int, int | None]]:
+    """The seeds and folds that every setting is run with."""
+    folds = range(1, sweep.folds + 1) if sweep.folds else (None,)
+    return [(base.seed + number, fold) for number in range(sweep.seeds) for fold in folds]
+
+
+def check(base: Spec, sweep: Sweep, settings: Iterable[Setting]) -> None:
+    """Raise SpecError for every setting, and every end of a range, that makes no valid spec, naming its override."""
+    settings = list(settings)
+    problems = [f"sweep: {key} cannot be varied; {why}" for key, why in OWN.items() if _varies(key, sweep)]
+    first = pairs(base, sweep)[0]
+    for setting in [*settings, *_corners(sweep)] if not problems else ():
         try:
-            spec_of(base, Trial(setting, base.seed))
+            spec_of(base, Trial(setting, first[0], fold=first[1]))
         except SpecError as error:
             problems += [f"{words(setting)}: {problem}" for problem in error.problems]
+    if sweep.reference is not None and not problems:
+        problems += _unknown(sweep, settings)
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))
-    return [Trial(setting, base.seed + number) for number in range(sweep.seeds) for setting in settings]
+
+
+def _varies(key: str, sweep: Sweep) -> bool:
+    keys = {*sweep.grid, *sweep.zip, *sweep.ranges, *(key for setting in sweep.settings for key in setting)}
+    return any(given == key or given.startswith(f"{key}.") for given in keys)
+
+
+def _unknown(sweep: Sweep, settings: Iterable[Setting]) -> list[str]:
+    """What is wrong with `sweep.reference`: exactly one setting must have its values."""
+    reference = sweep.reference or {}
+    if sweep.ranges:
+        return ["sweep.reference: settings drawn from ranges are not known beforehand; leave it out"]
+    there = [s for s in settings if all(key in s and s[key] == value for key, value in reference.items())]
+    if len(there) == 1:
+        return []
+    many = f"{len(there)} settings have" if there else "no setting has"
+    tried = "; ".join(words(setting) for setting in (there or list(settings))[:12])
+    return [f"sweep.reference: {many} {words(reference)}; wanted exactly one of: {tried}"]
+
+
+def _corners(sweep: Sweep) -> Iterator[Setting]:
+    """Each end and choice of each range once, the other keys at their first."""
+    first = {key: found.corners[0] for key, found in sweep.ranges.items()}
+    for key, found in sweep.ranges.items():
+        yield from ({**first, key: corner} for corner in found.corners)
 
 
 def confirming(base: Spec, sweep: Sweep, setting: Setting) -> list[Trial]:
-    """The best setting on seeds that the search has not seen."""
+    """The best setting on seeds that the search has not seen, on the spec's own split."""
     count = sweep.seeds if sweep.confirm is None else sweep.confirm
     first = base.seed + sweep.seeds
     return [Trial(setting, first + number, "confirm") for number in range(count)]
@@ -56,5 +109,7 @@ def confirming(base: Spec, sweep: Sweep, setting: Setting) -> list[Trial]:
 def spec_of(base: Spec, trial: Trial) -> Spec:
     """The spec that a trial runs. Raises SpecError where its setting does not fit."""
     mapping = base.model_dump(mode="json") | {"name": trial.name, "seed": trial.seed}
-    del mapping["sweep"]
+    folds = mapping.pop("sweep")["folds"]
+    if trial.fold:
+        mapping["data"] |= {"fold": {"of": folds, "number": trial.fold}}
     return load_mapping(mapping, overrides_of(dict(trial.setting)), where="the sweep's spec")

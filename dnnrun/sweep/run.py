@@ -18,12 +18,28 @@ from dnnrun.spec.sections import Spec
 from dnnrun.spec.space import Sweep
 from dnnrun.store import events
 from dnnrun.sweep.engine import Engine, Task, drive
-from dnnrun.sweep.plan import Trial, confirming, planned, spec_of
-from dnnrun.sweep.results import Outcome, Ranked, csv_of, rank, rows_of
+from dnnrun.sweep.page import page_of
+from dnnrun.sweep.plan import Trial, check, confirming, spec_of
+from dnnrun.sweep.results import Outcome, Ranked, csv_of, parquet_of, rank, rows_of
+from dnnrun.sweep.search import Job, Listed, Search, check_usable, search_of
 
 STATE, OUTCOMES, TRIALS = "sweep.json", "outcomes.jsonl", "trials"
-RESULTS = "results.csv"
-Heard = Callable[[Outcome, int, int], None]
+
+
+class Listener:
+    """Hears how a sweep goes; does nothing by itself."""
+
+    def say(self, line: str) -> None:
+        """Something worth knowing."""
+
+    def begun(self, trial: Trial) -> None:
+        """An engine has a trial now, or has it again."""
+
+    def freed(self, trial: Trial) -> None:
+        """The engine is done with it: it has ended, or waits to be gone on with."""
+
+    def ended(self, outcome: Outcome, done: int, total: int | None) -> None:
+        """A trial has ended, the `done`-th of its stage; `total` is None where time decides how many there will be."""
 
 
 @dataclass
@@ -44,7 +60,11 @@ class SweepRun:
         """Keep where the sweep stands, and the table of its trials."""
         state = {"status": status, "spec": self.base.model_dump(mode="json")}
         files.write_atomic(self.folder / STATE, (json.dumps(state, indent=1) + "\n").encode())
-        files.write_atomic(self.folder / RESULTS, csv_of(rows_of(list(self.outcomes.values()))))
+        rows = rows_of(list(self.outcomes.values()))
+        files.write_atomic(self.folder / "results.csv", csv_of(rows))
+        files.write_atomic(self.folder / "results.parquet", parquet_of(rows))
+        page = page_of(self.base, self.ranked(), list(self.outcomes.values()), self.folder.name)
+        files.write_atomic(self.page, page.encode())
 
     def of(self, stage: str) -> list[Outcome]:
         """The outcomes of a stage."""
@@ -52,7 +72,21 @@ class SweepRun:
 
     def ranked(self) -> list[Ranked]:
         """The settings by the search's results, best first."""
-        return rank(self.of("search"), self.sweep.metric)
+        return rank(self.of("search"), self.sweep.metric, self.sweep.reference, self.sweep.folds)
+
+    @property
+    def page(self) -> Path:
+        """Where its results are told."""
+        return self.folder / "results.html"
+
+    @property
+    def owner(self) -> str:
+        """What this sweep is called in a study that it shares with others."""
+        return self.folder.name
+
+    def storage(self) -> str:
+        """The URL of a study of its own."""
+        return f"sqlite:///{(self.folder / 'study.db').resolve()}"
 
 
 def run_sweep(
@@ -64,24 +98,32 @@ def run_sweep(
     resume: bool = False,
     fail_fast: bool = False,
     stop: Callable[[], int | None] = lambda: None,
-    heard: Heard = lambda outcome, done, total: None,
+    heard: Listener | None = None,
 ) -> SweepRun:
     """Run the trials of `base.sweep` that are not done yet, then the best setting on fresh seeds.
 
     During the search no trial measures the test rows. Raises SpecError for settings that make no spec, RunFailed
     where every trial failed or, with `fail_fast`, at the first one, Interrupted after a signal.
     """
+    heard = heard or Listener()
     if base.sweep is None:
-        raise SpecError(["sweep: missing; wanted a sweep: section, or --grid, --random or --seeds"])
-    trials = planned(base, base.sweep)
+        raise SpecError(["sweep: missing; wanted a sweep: section, or --grid, --range or --seeds"])
+    check(base, base.sweep, () if base.sweep.study else base.sweep.every_setting(base.seed))
+    check_usable(base.sweep)
     folder = newest(runs, base) if resume else begin(runs, base)
     with files.lock(folder / ".lock"):
         sweep = open_sweep(folder, base)
-        run_trials(sweep, trials, engine, data_dir, ("test",), fail_fast, stop, heard)
+        search, said = search_of(base, base.sweep, sweep.outcomes, sweep.storage, sweep.owner)
+        if said:
+            heard.say(f"search: {said}")
+        run_search(sweep, search, "search", engine, data_dir, ("test",), fail_fast, stop, heard)
         ranked = sweep.ranked()
-        if ranked[0].estimate is None:
+        if not ranked:
             sweep.save("failed")
-            first = next(iter(sweep.outcomes.values()))
+            raise RunFailed(f"{folder}: no trial was run in the time given; raise sweep.time")
+        if ranked[0].estimate is None or ranked[0].epochs is not None:
+            sweep.save("failed")
+            first = next(outcome for outcome in sweep.outcomes.values() if outcome.status == "failed")
             raise RunFailed(f"{folder}: every trial failed, the first with: {first.error}")
         best = confirming(base, base.sweep, dict(ranked[0].setting))
         run_trials(sweep, best, engine, data_dir, (), fail_fast, stop, heard)
@@ -97,41 +139,75 @@ def run_trials(
     unseen: tuple[str, ...],
     fail_fast: bool,
     stop: Callable[[], int | None],
-    heard: Heard,
+    heard: Listener,
 ) -> None:
     """Run what is not done of these trials. What is done is never run again; what failed is not tried again.
 
     Raises RunFailed with `fail_fast` at the first that fails, Interrupted after a signal.
     """
-    total = len(trials)
-    left = [trial for trial in trials if trial.name not in sweep.outcomes]
-    by_name = {trial.name: trial for trial in left}
-    tasks = (_task(sweep, trial, data_dir, unseen) for trial in left)
+    search = Listed(trials, len(trials), sweep.outcomes)
+    stage = trials[0].stage if trials else "search"
+    run_search(sweep, search, stage, engine, data_dir, unseen, fail_fast, stop, heard)
+
+
+def run_search(
+    sweep: SweepRun,
+    search: Search,
+    stage: str,
+    engine: Engine,
+    data_dir: Path | None,
+    unseen: tuple[str, ...],
+    fail_fast: bool,
+    stop: Callable[[], int | None],
+    heard: Listener,
+) -> None:
+    """Run what the search proposes until it has nothing more. The rest is as for `run_trials`."""
+    jobs: dict[int, tuple[Task, Job]] = {}
     failed: list[Outcome] = []
+
+    def keep(outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            if outcome.trial.name in sweep.outcomes:
+                continue
+            sweep.add(outcome)
+            if outcome.status == "failed":
+                failed.append(outcome)
+            heard.ended(outcome, len(sweep.of(stage)), search.total)
+
+    def take() -> Task | None:
+        while (job := search.take()) is not None:
+            try:
+                task = _task(sweep, job, data_dir, unseen)
+            except SpecError as error:  # a drawn value, or a pair of them, that the ends of its range did not show
+                keep(search.tell(job, {"status": "failed", "error": str(error)}))
+                continue
+            jobs[id(task)] = task, job
+            heard.begun(job.trial)
+            return task
+        return None
 
     def ended() -> int | None:
         return 15 if fail_fast and failed else stop()
 
-    for task, answer in drive(engine, lambda: next(tasks, None), ended):
-        outcome = Outcome(by_name[task["spec"]["name"]], answer["status"], answer.get("result"), answer.get("error"))
-        if outcome.status == "interrupted":
-            continue
-        sweep.add(outcome)
-        if outcome.status == "failed":
-            failed.append(outcome)
-        heard(outcome, sum(trial.name in sweep.outcomes for trial in trials), total)
+    for task, answer in drive(engine, take, ended):
+        _, job = jobs.pop(id(task))
+        heard.freed(job.trial)
+        if answer["status"] != "interrupted":
+            keep(search.tell(job, answer))
     if fail_fast and failed:
         sweep.save("failed")
         raise RunFailed(f"{failed[0].trial.name}: {failed[0].error} (--fail-fast; go on with --resume)")
     if (number := stop()) is not None:
         sweep.save("interrupted")
-        done = sum(trial.name in sweep.outcomes for trial in trials)
-        raise Interrupted(f"interrupted with {done} of {total} trials done; go on with --resume", 128 + number, {})
+        of = f" of {search.total}" if search.total is not None else ""
+        message = f"interrupted with {len(sweep.of(stage))}{of} trials done; go on with --resume"
+        raise Interrupted(message, 128 + number, {})
 
 
-def _task(sweep: SweepRun, trial: Trial, data_dir: Path | None, unseen: tuple[str, ...]) -> Task:
+def _task(sweep: SweepRun, job: Job, data_dir: Path | None, unseen: tuple[str, ...]) -> Task:
     return {
-        "spec": spec_of(sweep.base, trial).model_dump(mode="json"),
+        "spec": spec_of(sweep.base, job.trial).model_dump(mode="json"),
+        "until": job.until,
         "runs": str(sweep.folder / TRIALS),
         "data_dir": None if data_dir is None else str(data_dir),
         "unseen": list(unseen),
@@ -162,7 +238,7 @@ def open_sweep(folder: Path, base: Spec) -> SweepRun:
     """The sweep in a folder. Raises ResumeError where its spec is another one."""
     state: Mapping[str, Any] = json.loads((folder / STATE).read_text("utf-8"))
     old = load_mapping(state["spec"], where=str(folder / STATE))
-    if changed := differences(old, base):
+    if changed := [line for line in differences(old, base) if not _may_change(line, old, base)]:
         lines = "\n".join(f"  {line}" for line in changed)
         raise ResumeError(f"{folder}: the spec has changed since this sweep began:\n{lines}\nundo this, or begin anew")
     files.make_folder(folder / TRIALS, exist_ok=True)
@@ -172,3 +248,12 @@ def open_sweep(folder: Path, base: Spec) -> SweepRun:
         outcome = Outcome(**{**entry, "trial": Trial(**entry["trial"])})
         sweep.outcomes[outcome.trial.name] = outcome
     return sweep
+
+
+def _may_change(line: str, old: Spec, new: Spec) -> bool:
+    """Whether a sweep may go on with this difference: more trials, another time, another setting to compare to."""
+    assert old.sweep is not None
+    assert new.sweep is not None
+    if line.startswith("sweep.trials:") and old.sweep.trials and new.sweep.trials:
+        return new.sweep.trials > old.sweep.trials
+    return line.startswith(("sweep.time", "sweep.reference"))

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dnnrun.data.select import Dataset, PerClass, Selection, class_numbers, select
+from dnnrun.data.select import Dataset, Fold, PerClass, Selection, class_numbers, select
 from dnnrun.data.source import Raw, Rows
-from dnnrun.data.split import split_rows
+from dnnrun.data.split import fold_rows, split_rows
 from dnnrun.errors import DataError
 
 NAMES = ("cat", "dog", "owl")
@@ -277,3 +277,30 @@ def test_options_take_yaml_and_stay_strict() -> None:
     ):
         with pytest.raises(ValidationError):
             Selection.model_validate(bad)
+
+
+@given(st.lists(st.integers(0, 3), min_size=5, max_size=60), st.integers(2, 5), st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_every_row_is_validated_on_in_one_fold_and_folds_are_stratified(labels: list[int], of: int, seed: int) -> None:
+    array = np.array(labels, np.int32)
+    parts = [fold_rows(array, of, number, seed) for number in range(1, of + 1)]
+    assert sorted(row for _, validation in parts for row in validation) == list(range(len(labels)))
+    for train, validation in parts:
+        assert sorted([*train, *validation]) == list(range(len(labels)))
+    for kind in set(labels):
+        counts = [int((array[validation] == kind).sum()) for _, validation in parts]
+        assert max(counts) - min(counts) <= 1
+    sizes = [len(validation) for _, validation in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_fold_stands_in_for_validation() -> None:
+    made = select(raw(LABELS), Selection(validation=4, fold=Fold(of=5, number=2)), seed=0)
+    assert made.splits == {"train": (0, 8), "validation": (8, 10), "test": (10, 13)}
+    train, validation = fold_rows(np.array(LABELS), 5, 2, 0)
+    assert numbers(made, "train") == train.tolist()
+    assert numbers(made, "validation") == validation.tolist()
+    with pytest.raises(DataError, match="12 folds of 10 training rows leave some empty; take fewer"):
+        select(raw(LABELS), Selection(fold=Fold(of=12, number=1)), seed=0)
+    with pytest.raises(ValidationError, match="there is no fold 6 of 5; wanted 1 to 5"):
+        Fold(of=5, number=6)

@@ -16,10 +16,10 @@ import pytest
 from dnnrun.errors import Interrupted, ResumeError, RunFailed
 from dnnrun.spec.load import load_mapping
 from dnnrun.store.run import runs_of
-from dnnrun.sweep.engine import Answer, Task
 from dnnrun.sweep.engine.local import LocalProcesses
 from dnnrun.sweep.results import table_of
-from dnnrun.sweep.run import run_sweep
+from dnnrun.sweep.run import Listener, run_sweep
+from tests.sweep.pretend import Pretend
 
 BASE: dict[str, Any] = {
     "name": "small",
@@ -28,37 +28,6 @@ BASE: dict[str, Any] = {
     "train": {"epochs": 2, "batch_size": 50},
     "sweep": {"grid": {"model.activation": ["relu", "elu"]}, "seeds": 2},
 }
-
-
-class Pretend:
-    """An engine that trains nothing, one task at a time: the accuracy of a trial is what `score` says."""
-
-    capacity = 1
-
-    def __init__(self, score: Any):
-        self.score, self.ran, self.done, self.ending = score, [], [], False
-
-    def submit(self, task: Task) -> None:
-        self.done.append((task, self._answer(task)))
-
-    def next(self, seconds: float) -> tuple[Task, Answer] | None:
-        return self.done.pop(0) if self.done else None
-
-    def end(self, number: int) -> None:
-        self.done = [(task, {"status": "interrupted", "error": ""}) for task, _ in self.done]
-
-    def close(self) -> None:
-        pass
-
-    def _answer(self, task: Task) -> Answer:
-        self.ran.append(task["spec"]["name"])
-        found = self.score(task["spec"])
-        if isinstance(found, str):
-            return {"status": "failed", "error": found}
-        splits = [split for split in ("validation", "test") if split not in task["unseen"]]
-        metrics = {split: {"loss": 1 - found, "accuracy": found} for split in splits}
-        result = {"metrics": metrics, "timing": {"total_s": 1.0}, "epochs": 2, "run": "r"}
-        return {"status": "done", "result": result}
 
 
 def by_activation(spec: dict[str, Any]) -> float:
@@ -122,12 +91,16 @@ def test_a_resumed_sweep_runs_each_trial_once(tmp_path: Path) -> None:
     stopped: list[int] = []
     first = Pretend(by_activation)
 
-    def heard(outcome: Any, done: int, total: int) -> None:
-        if done == 3:
-            stopped.append(15)
+    class Stopping(Listener):
+        def ended(self, outcome: Any, done: int, total: int | None) -> None:
+            if done == 3:
+                stopped.append(15)
+
+    def stop() -> int | None:
+        return stopped[0] if stopped else None
 
     with pytest.raises(Interrupted) as caught:
-        run_sweep(load_mapping(BASE), first, runs=tmp_path, stop=lambda: stopped[0] if stopped else None, heard=heard)
+        run_sweep(load_mapping(BASE), first, runs=tmp_path, stop=stop, heard=Stopping())
     assert caught.value.exit_code == 143
     second = Pretend(by_activation)
     found = run_sweep(load_mapping(BASE), second, runs=tmp_path, resume=True)

@@ -16,7 +16,8 @@ WAIT = 0.2  # seconds between two looks at whether to stop
 class Engine(Protocol):
     """Runs tasks side by side. str() of it says to people what it is.
 
-    An answer has a `status`: done (with the `result` of train), failed (with the `error`), interrupted (its run can be
+    An answer has a `status`: done (with the `result` of train), paused (with the result so far: its `until` epochs are
+    done, and its run can be gone on with), failed (with the `error`), interrupted (its run can be
     gone on with), or memory: the trial found too little of it, and may be run again beside fewer others.
     """
 

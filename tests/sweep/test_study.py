@@ -1,0 +1,210 @@
+"""Searches by Optuna, on an engine that trains nothing, and twice on one that does."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from dnnrun.errors import Interrupted, SpecError
+from dnnrun.spec.load import load_mapping
+from dnnrun.spec.space import Halving
+from dnnrun.store.run import runs_of
+from dnnrun.sweep.results import table_of
+from dnnrun.sweep.run import Listener, SweepRun, run_sweep
+from tests.sweep.pretend import Pretend
+
+BASE: dict[str, Any] = {
+    "name": "small",
+    "data": {"source": "digits", "limit": 200},
+    "model": {"hidden": [8]},
+    "train": {"epochs": 9, "batch_size": 50},
+}
+RANGES = {"train.optimizer.learning_rate": {"log": [0.001, 0.1]}, "model.activation": ["relu", "elu"]}
+
+
+def spec(**sweep: Any) -> dict[str, Any]:
+    return {**BASE, "sweep": {"ranges": RANGES, "trials": 8, "confirm": 0, **sweep}}
+
+
+def by_rate(mapping: dict[str, Any]) -> float:
+    """Best at 0.01, the upper end bad."""
+    import math
+
+    rate = mapping["train"]["optimizer"]["learning_rate"]["value"]
+    return 0.9 - abs(math.log10(rate) + 2) / 5 + mapping["seed"] / 1000
+
+
+def study_of(found: SweepRun) -> optuna.Study:
+    return optuna.load_study(study_name="small", storage=found.storage())
+
+
+def test_tpe_runs_the_trials_planned_and_optimises_the_mean_over_seeds(tmp_path: Path) -> None:
+    engine = Pretend(by_rate)
+    found = run_sweep(load_mapping(spec(search="tpe", seeds=2)), engine, runs=tmp_path)
+    assert len(engine.ran) == len(set(engine.ran)) == 16
+    study = study_of(found)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 8
+    best = found.ranked()[0]
+    assert best.estimate is not None
+    assert study.best_value == pytest.approx(best.estimate.mean)
+    assert study.best_params["train.optimizer.learning_rate"] == best.setting["train.optimizer.learning_rate"]
+
+
+def test_a_loss_is_minimised(tmp_path: Path) -> None:
+    found = run_sweep(load_mapping(spec(search="tpe", metric="validation.loss")), Pretend(by_rate), runs=tmp_path)
+    assert study_of(found).direction.name == "MINIMIZE"
+    means = [entry.estimate.mean for entry in found.ranked() if entry.estimate]
+    assert means == sorted(means)
+
+
+def test_halving_lets_the_best_third_go_on(tmp_path: Path) -> None:
+    assert Halving(first=1, factor=3).rungs(20) == [1, 3, 9, 20]
+    assert Halving(first=5).rungs(5) == [5]
+    engine = Pretend(by_rate)
+    found = run_sweep(load_mapping(spec(search="asha", seeds=2, trials=14)), engine, runs=tmp_path)
+    states = [trial.state.name for trial in study_of(found).trials]
+    assert len(states) == 14
+    assert 1 <= states.count("COMPLETE") < 8
+    assert states.count("COMPLETE") + states.count("PRUNED") == 14
+    assert len(found.of("search")) == 28
+    ranked = found.ranked()
+    assert ranked[0].epochs is None
+    assert {entry.epochs for entry in ranked} >= {None, 1}
+    assert table_of(ranked, "validation.accuracy")[-1][-1] == "pruned after 1 epoch"
+    kept = [entry.estimate.mean for entry in ranked if entry.epochs is None and entry.estimate]
+    cut = [entry.estimate.mean for entry in ranked if entry.epochs == 1 and entry.estimate]
+    assert max(kept) > max(cut)
+
+
+def test_a_setting_whose_seed_fails_is_told_to_the_study_as_failed(tmp_path: Path) -> None:
+    def score(mapping: dict[str, Any]) -> float | str:
+        return "it broke" if mapping["model"]["activation"]["type"] == "elu" else by_rate(mapping)
+
+    found = run_sweep(load_mapping(spec(search="tpe")), Pretend(score), runs=tmp_path)
+    for trial in study_of(found).trials:
+        assert trial.state.name == ("FAIL" if json.loads(trial.params["model.activation"]) == "elu" else "COMPLETE")
+
+
+def test_a_setting_that_is_proposed_again_is_not_run_again(tmp_path: Path) -> None:
+    engine = Pretend(lambda mapping: 0.5)
+    few = {**spec(search="tpe"), "sweep": {**spec()["sweep"], "search": "tpe", "ranges": {"train.l2": [0.0, 0.1]}}}
+    found = run_sweep(load_mapping(few), engine, runs=tmp_path)
+    assert len(engine.ran) == 2
+    assert [trial.state.name for trial in study_of(found).trials] == ["COMPLETE"] * 8
+
+
+@pytest.mark.parametrize("search", ["tpe", "asha"])
+def test_a_search_cut_short_goes_on_where_it_was(tmp_path: Path, search: str) -> None:
+    stopped: list[int] = []
+
+    class Stopping(Listener):
+        def ended(self, outcome: Any, done: int, total: int | None) -> None:
+            if done == 5:
+                stopped.append(15)
+
+    def stop() -> int | None:
+        return stopped[0] if stopped else None
+
+    base = load_mapping(spec(search=search, seeds=2))
+    with pytest.raises(Interrupted, match="trials done; go on with --resume"):
+        run_sweep(base, Pretend(by_rate), runs=tmp_path, stop=stop, heard=Stopping())
+    found = run_sweep(base, Pretend(by_rate), runs=tmp_path, resume=True)
+    study = study_of(found)
+    assert len(study.trials) == 8
+    assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
+    assert len(found.of("search")) == 16
+    more = load_mapping(spec(search=search, seeds=2, trials=10))
+    assert len(run_sweep(more, Pretend(by_rate), runs=tmp_path, resume=True).of("search")) == 20
+
+
+def test_what_a_kill_left_untold_is_told_on_resume(tmp_path: Path) -> None:
+    """The sweep has kept a trial's end, and the study does not know it yet."""
+    base = load_mapping(spec(search="tpe"))
+    found = run_sweep(base, Pretend(by_rate), runs=tmp_path)
+    import sqlite3
+
+    with sqlite3.connect(found.folder / "study.db") as database:
+        database.execute("update trials set state = 'RUNNING' where number = 7")
+        database.execute("delete from trial_values where trial_id = 8")
+    engine = Pretend(by_rate)
+    run_sweep(base, engine, runs=tmp_path, resume=True)
+    assert engine.ran == []
+    assert [trial.state.name for trial in study_of(found).trials] == ["COMPLETE"] * 8
+
+
+def test_a_storage_that_cannot_be_used_is_refused_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    bad = load_mapping(spec(search="tpe", storage="nonsense://x"))
+    with pytest.raises(SpecError, match=r"sweep\.storage: nonsense://x cannot be used .*wanted a URL as sqlite"):
+        run_sweep(bad, Pretend(by_rate), runs=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_optuna_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(
+        Exception, match=r"sweep\.search: tpe wants optuna, which is not installed; pip install 'dnnrun"
+    ):
+        run_sweep(load_mapping(spec(search="tpe")), Pretend(by_rate), runs=tmp_path)
+
+
+REAL = {**BASE, "train": {"epochs": 3, "batch_size": 50}}
+
+
+def command(spec: Path, runs: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "dnnrun", "sweep", str(spec), "--runs-dir", str(runs), "--json", *more]
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_study(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    sweep = {"ranges": RANGES, "search": "tpe", "trials": 10, "confirm": 0, "storage": storage}
+    (tmp_path / "small.yaml").write_text(json.dumps({**REAL, "sweep": sweep}))
+    both = [
+        subprocess.Popen(command(tmp_path / "small.yaml", tmp_path / name, "--jobs", "2"), stdout=subprocess.PIPE)
+        for name in ("a", "b")
+    ]
+    told = [json.loads(process.communicate(timeout=300)[0]) for process in both]
+    counts = [len(one["trials"]) for one in told]
+    assert sum(counts) == 10
+    assert min(counts) >= 1
+    study = optuna.load_study(study_name="small", storage=storage)
+    done = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    assert len(done) == 10
+    values = sorted(trial.value for trial in done if trial.value is not None)
+    assert values == sorted(row["validation.accuracy"] for one in told for row in one["trials"])
+
+
+@pytest.mark.slow
+def test_a_halving_search_killed_again_and_again_ends_as_planned(tmp_path: Path) -> None:
+    sweep = {"ranges": RANGES, "search": "asha", "trials": 8, "seeds": 2, "confirm": 0}
+    (tmp_path / "small.yaml").write_text(json.dumps({**REAL, "sweep": sweep}))
+    run = command(tmp_path / "small.yaml", tmp_path / "runs")
+    rng = random.Random(1)
+    folder = tmp_path / "runs" / "small"
+    for _ in range(10):
+        process = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.5, 5))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        time.sleep(0.3)
+        if (folder / "latest-sweep").exists() and "--resume" not in run:
+            run.append("--resume")
+    done = subprocess.run(run, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    trials = json.loads(done.stdout)["trials"]
+    assert len(trials) == 16
+    assert {trial["status"] for trial in trials} == {"done", "pruned"}
+    kept = [one for trial in (folder / "latest-sweep" / "trials").iterdir() for one in runs_of(trial)]
+    assert len(kept) == 16
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{folder / 'latest-sweep' / 'study.db'}")
+    assert [trial.state.name in ("COMPLETE", "PRUNED") for trial in study.trials] == [True] * 8
