@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from dnnrun.nn.architecture import OUTPUTS, Architecture, is_kernel, lay_out
 from dnnrun.optim.schedule import Horizon
 from dnnrun.spec.sections import Spec
 from dnnrun.store.find import find_checkpoint
-from dnnrun.train.device import free_memory, prepare
+from dnnrun.train.device import Machine, chosen, free_memory, prepare
 from dnnrun.transfer import plan as transfers
 from dnnrun.transfer.donor import Donor, donor_of
 from dnnrun.transfer.fit import inputs_of
@@ -28,6 +28,7 @@ from dnnrun.transfer.phases import Phase, phases_of
 if TYPE_CHECKING:
     from dnnrun.train.loop import Plan
     from dnnrun.train.program import Objective
+    from dnnrun.train.spread import Spread
 
 COPIES = 8  # of every parameter: itself, its gradient, two moments, the best, and what a save holds at once
 
@@ -87,6 +88,25 @@ def check_memory(architecture: Architecture, batch_size: int) -> None:
         )
 
 
+def _check_shares(batch_size: int, machine: Machine) -> None:
+    """Raise DeviceError where the rows of a batch cannot be shared out evenly."""
+    over = batch_size % machine.count
+    if over:
+        sizes = " or ".join(f"{n}" for n in (batch_size - over, batch_size - over + machine.count) if n)
+        raise DeviceError(
+            f"train.batch_size: {batch_size} rows cannot be shared evenly by {machine.count} devices; "
+            f"use {sizes}, or another number of devices"
+        )
+
+
+def _spread(machine: Machine) -> Spread | None:
+    if machine.count == 1 and machine.processes == 1:
+        return None
+    from dnnrun.train.spread import Spread
+
+    return Spread(chosen(machine))
+
+
 def assemble(
     spec: Spec,
     places: Places,
@@ -94,16 +114,18 @@ def assemble(
     threads: int | None = None,
     manifest: Mapping[str, Any] | None = None,
     sources: Sequence[str] | None = None,
+    join: Callable[[], None] | None = None,
 ) -> Assembly:
     """Read the data while JAX starts, then build everything but the program of a phase.
 
     `threads` stands in for an `auto` of the spec. `manifest`, of a checkpoint to go on from or to evaluate, tells the
     scaling, the resizing and the transfer that were settled then. `sources` stand in for those of the spec's transfer.
+    `join` makes this process one of several, whose devices are all used.
     """
     donors = [] if manifest is not None else open_donors(spec, sources)
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(read_data, spec, places)
-        machine = prepare(spec.train.device, spec.train.threads, cache, threads)
+        machine = prepare(spec.train.device, spec.train.threads, cache, threads, spec.train.devices, join)
         from dnnrun.nn.network import Split
 
         dataset = reading.result()
@@ -119,11 +141,13 @@ def assemble(
     scaling = scaling or fit_scaling(spec.data.scale, dataset)
     architecture = lay_out(spec.model, dataset.width, len(dataset.classes))
     check_memory(architecture, spec.train.batch_size)
+    _check_shares(spec.train.batch_size, machine)
     objective, plan = _objective(spec, dataset)
     outputs = places.cache and places.cache / "outputs"
     parts = Assembly(
-        spec, machine, dataset, scaling, architecture, objective, plan, Split(architecture), outputs, resize=resize
-    )
+        spec, machine, dataset, scaling, architecture, objective, plan,
+        Split(architecture, spec.train.precision), outputs, _spread(machine), resize=resize,
+    )  # fmt: skip
     parts.notes += notes
     _phases(parts, donors, manifest)
     return parts

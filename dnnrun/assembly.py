@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dnnrun.cached import cached_inputs
+from dnnrun.cached import cached_features
 from dnnrun.data.scale import Scaling
 from dnnrun.data.select import Dataset
 from dnnrun.errors import RunFailed
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dnnrun.nn.network import Split, Tensors
     from dnnrun.train.loop import Plan
     from dnnrun.train.program import Objective, Program
+    from dnnrun.train.spread import Shares, Spread
     from dnnrun.train.state import Batches, TrainState
 
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 class Assembly:
     """What a run computes with. `program` and `data` are those of the phase entered last.
 
-    `transfer` is the plan of a transfer as JSON, `resize` how images are resized, both None where nothing is.
+    `transfer` is the plan of a transfer as JSON, `resize` how images are resized, both None where nothing is. `spread`
+    are the devices that share every batch, None where one has it all.
     """
 
     spec: Spec
@@ -44,26 +46,60 @@ class Assembly:
     plan: Plan
     split: Split
     outputs: Path | None
+    spread: Spread | None = None
     reuse: transfers.Plan | None = None
     transfer: dict[str, Any] | None = None
     resize: Mapping[str, Any] | None = None
     phases: Sequence[Phase] = ()
     notes: list[str] = field(default_factory=list)
     program: Program = field(init=False)
-    data: Batches = field(init=False)
+    data: Batches | Shares = field(init=False)
+    host: dict[str, Any] = field(init=False, repr=False)
 
     @cached_property
     def rows(self) -> Batches:
-        """All rows on the device, as the first layer takes them."""
-        return _on_device(self.dataset, self.scaling, self.spec.seed)
+        """All rows on one device, as the first layer takes them."""
+        return _on_device(self.raw())
 
-    def batches(self, epoch: int) -> Batches:
+    def raw(self) -> dict[str, Any]:
+        """The fields of Batches, as the first layer takes them."""
+        offset, factor = self.scaling.offset_factor()
+        start, stop = self.dataset.splits["train"]
+        return {
+            "features": self.dataset.features,
+            "labels": self.dataset.labels,
+            "offset": offset,
+            "factor": factor,
+            "order": np.arange(start, stop, dtype=np.int32),
+            "key": key_words(self.spec.seed, "step"),
+        }
+
+    def batches(self, epoch: int) -> Batches | Shares:
         """The data with the order of rows of this epoch, 0 the first."""
         import jax
 
-        start, stop = self.dataset.splits["train"]
-        order = generator(self.spec.seed, "order", epoch).permutation(np.arange(start, stop, dtype=np.int32))
+        from dnnrun.train.spread import Shares
+
+        order = self._order(epoch)
+        if self.spread and isinstance(self.data, Shares):
+            return self.spread.reordered(self.data, self.host, order, self.plan.batch_size)
         return replace(self.data, order=jax.device_put(order))
+
+    def _order(self, epoch: int) -> np.ndarray:
+        start, stop = self.dataset.splits["train"]
+        return generator(self.spec.seed, "order", epoch).permutation(np.arange(start, stop, dtype=np.int32))
+
+    def _alone(self) -> Batches:
+        """The data on one device, for what is computed seldom: every process does it for itself."""
+        from dnnrun.train.state import Batches
+
+        return self.data if isinstance(self.data, Batches) else _on_device(self.host)
+
+    def _own(self, tree: Any) -> Any:
+        """Arrays as one device takes them."""
+        from dnnrun.train.spread import on_host
+
+        return on_host(tree) if self.spread else tree
 
     def first_tensors(self) -> dict[str, np.ndarray]:
         """Every tensor before the first step: drawn, then restored where a layer is reused."""
@@ -85,7 +121,10 @@ class Assembly:
         later = frozenset(name for p in self.phases[number:] for name in p.trainable | p.moving)
         options, names = self.spec.transfer, self.architecture.names
         factors = transfers.factors_of(options, names, self.phases) if options else {}
-        first, self.data = cached_inputs(self, phase, tensors) if phase.first else (0, self.rows)
+        tensors = self._own(tensors)
+        features = cached_features(self, phase.first, tensors) if phase.first else None
+        first = 0 if features is None else phase.first
+        self._place(features)
         self.program = Program(
             self.split,
             self.objective,
@@ -95,10 +134,41 @@ class Assembly:
             joined=joined,
             factors=factors,
             later=later,
+            spread=self.spread,
         )
         state, frozen = self.program.begin(tensors)
         self.program.compile(state, frozen, self.data)
         return state, frozen
+
+    def _place(self, features: np.ndarray | None) -> None:
+        """Let training go on from these features, or from the rows as they are where there are none."""
+        import jax
+
+        cached = {"features": features, "offset": np.float32(0), "factor": np.float32(1)}
+        if self.spread:
+            self.host = self.raw() if features is None else {**self.raw(), **cached}
+            self.data = self.spread.shares(self.host, self._order(0), self.plan.batch_size)
+        elif features is None:
+            self.data = self.rows
+        else:  # mapped from disk, a CPU reads them where they lie
+            there = jax.device_put(features, may_alias=True if isinstance(features, np.memmap) else None)
+            scaled = jax.device_put({name: cached[name] for name in ("offset", "factor")})
+            self.data = replace(self.rows, features=there, **scaled)
+
+    def first_bad_layer(
+        self, state: TrainState, frozen: Tensors, epoch: int, split: str | None = None
+    ) -> tuple[str, str]:
+        """The layer and what of it is not finite in the step that begins with `state`, or in evaluating it on a split.
+
+        `epoch`, 0 the first, is the one that the step belongs to.
+        """
+        import jax
+
+        from dnnrun.train.trouble import first_bad_layer
+
+        rows = range(*self.dataset.splits[split]) if split else None
+        data = replace(self._alone(), order=jax.device_put(self._order(epoch)))
+        return first_bad_layer(self.program, self._own(state), self._own(frozen), data, rows)
 
     def evaluate_whole(self, tensors: Mapping[str, Any], split: str) -> dict[str, float]:
         """Loss and accuracy of the whole network with these tensors on a split."""
@@ -132,7 +202,9 @@ class Assembly:
             return {}
         joined = self.program.joined.items() if epoch is not None else ()
         kept = {name for name, after in joined if after >= (epoch or 0) and name not in self.phases[0].moving}
-        return exact_statistics(self.program, dict(tensors), self.data, *self.dataset.splits["train"], kept)
+        return exact_statistics(
+            self.program, self._own(dict(tensors)), self._alone(), *self.dataset.splits["train"], kept
+        )
 
     def count_parameters(self) -> dict[str, int]:
         """Scalars that learn in the phase entered last, and those that do not."""
@@ -169,19 +241,9 @@ class Assembly:
         return f"{sizes}, {self.architecture.parameters():,} parameters"
 
 
-def _on_device(dataset: Dataset, scaling: Scaling, seed: int) -> Batches:
+def _on_device(host: Mapping[str, Any]) -> Batches:
     import jax
 
     from dnnrun.train.state import Batches
 
-    offset, factor = scaling.offset_factor()
-    start, stop = dataset.splits["train"]
-    host = {
-        "features": dataset.features,
-        "labels": dataset.labels,
-        "offset": offset,
-        "factor": factor,
-        "order": np.arange(start, stop, dtype=np.int32),
-        "key": key_words(seed, "step"),
-    }
-    return Batches(**jax.device_put(host))
+    return Batches(**jax.device_put(dict(host)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,25 +11,18 @@ from dnnrun.errors import DeviceError, DnnrunError, RunFailed
 from dnnrun.nn.architecture import layer_of
 from dnnrun.train.device import free_memory
 from dnnrun.transfer import cache as kept_outputs
-from dnnrun.transfer.phases import Phase
 
 if TYPE_CHECKING:
     from dnnrun.assembly import Assembly
-    from dnnrun.train.state import Batches
 
 SHARE = 0.25  # of the free memory that cached outputs may take; larger ones are mapped from disk
 
 
-def cached_inputs(parts: Assembly, phase: Phase, tensors: Mapping[str, Any]) -> tuple[int, Batches]:
-    """How many layers are cached, and the rows as the layer above them takes them; 0 and all rows where it cannot be.
+def cached_features(parts: Assembly, first: int, tensors: Mapping[str, Any]) -> np.ndarray | None:
+    """All rows as layer number `first` takes them, (rows, units) float32; None where they cannot be kept.
 
     What was done is added to the notes of `parts`. Raises DeviceError under `cache: on` where it cannot be.
     """
-    features = _features(parts, phase.first, tensors)
-    return (0, parts.rows) if features is None else (phase.first, _inputs(parts.rows, features))
-
-
-def _features(parts: Assembly, first: int, tensors: Mapping[str, Any]) -> np.ndarray | None:
     import jax
 
     from dnnrun.train.prefix import outputs
@@ -48,6 +40,7 @@ def _features(parts: Assembly, first: int, tensors: Mapping[str, Any]) -> np.nda
     prepared = {
         "scaling": parts.scaling.to_json(),
         "resize": parts.resize,
+        "precision": parts.spec.train.precision,
         "jax": [jax.__version__, repr(parts.machine)],
     }
     layers = [repr(layer) for layer in parts.architecture.layers[:first]]
@@ -57,6 +50,8 @@ def _features(parts: Assembly, first: int, tensors: Mapping[str, Any]) -> np.nda
         parts.notes.append(f"{told}, kept from an earlier run")
         return found if mapped else np.array(found)
     pieces = outputs(parts.split, tensors, parts.rows, first)
+    if parts.spread:
+        del parts.rows  # they were needed on one device for this alone
     features = None if mapped else np.concatenate(list(pieces))
     if parts.outputs:
         try:
@@ -71,13 +66,3 @@ def _features(parts: Assembly, first: int, tensors: Mapping[str, Any]) -> np.nda
             raise RunFailed(f"{parts.outputs}: {key}.npy was damaged as it was written; check the disk")
     parts.notes.append(f"{told}, computed once")
     return features
-
-
-def _inputs(rows: Batches, features: np.ndarray) -> Batches:
-    """The same rows with these features, taken as they are; mapped from disk, a CPU reads them where they lie."""
-    import jax
-    import jax.numpy as jnp
-
-    mapped = isinstance(features, np.memmap)
-    there = jax.device_put(features, may_alias=True) if mapped else jnp.asarray(features)
-    return replace(rows, features=there, offset=jnp.float32(0), factor=jnp.float32(1))

@@ -141,6 +141,7 @@ class Session:
     def _fit(self, state: TrainState, progress: Progress, plan: Plan) -> TrainState:
         from dnnrun.train.loop import Chunk, NotFinite, fit
 
+        state = self.parts.program.place(state)
         total, shown = plan.epochs * plan.steps_per_epoch, None
         for event in fit(self.parts.program, state, self.frozen, self.parts.batches, plan, progress, time.perf_counter):
             if isinstance(event, NotFinite):
@@ -223,12 +224,9 @@ class Session:
         self.journal.say(f"frozen and unchanged: {len(never)} tensors")
 
     def _explode(self, event: NotFinite) -> NoReturn:
-        from dnnrun.train.trouble import first_bad_layer
-
-        plan, epoch = self.parts.plan, event.step // self.parts.plan.steps_per_epoch
+        epoch = event.step // self.parts.plan.steps_per_epoch
         split = event.metric.partition(".")[0] if event.metric else None
-        rows = range(*plan.splits[split]) if split else None
-        layer, what = first_bad_layer(self.parts.program, event.before, self.frozen, self.parts.batches(epoch), rows)
+        layer, what = self.parts.first_bad_layer(event.before, self.frozen, epoch, split)
         where = f"the loss is not finite at step {event.step:,} (epoch {epoch + 1})"
         if event.metric:
             where = f"{event.metric} is not finite after step {event.step:,} (epoch {epoch})"

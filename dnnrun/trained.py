@@ -80,8 +80,8 @@ class Trained:
 
     def logits(self, x: Any) -> np.ndarray:
         """The outputs before the softmax, (rows, classes) float32, for raw inputs (rows, features)."""
-        from dnnrun.train.program import EVALUATION_BLOCK as block
         from dnnrun.train.resize import resize
+        from dnnrun.train.state import EVALUATION_BLOCK as block
 
         try:
             x = np.asarray(x)
@@ -155,7 +155,7 @@ def evaluate(
     trained = load(checkpoint)
     tensors = trained.tensors
     spec, threads = trained.spec, trained.spec.train.threads
-    here = spec.train.model_copy(update={"device": device, "threads": "auto"})  # not where it was trained
+    here = spec.train.model_copy(update={"device": device, "devices": 1, "threads": "auto"})  # not where it was trained
     spec = spec.model_copy(update={"train": here})
     manifest = trained.checkpoint.manifest
     parts = assemble(spec, places or Places(), cache, None if threads == "auto" else threads, manifest)

@@ -25,10 +25,13 @@ class Learnable(nnx.Module):
 
 
 class Dense(nnx.Module):
-    """A dense layer with its batch normalization, activation and dropout; (batch, fan_in) to (batch, units)."""
+    """A dense layer with its batch normalization, activation and dropout; (batch, fan_in) to (batch, units).
 
-    def __init__(self, layer: Layer):
-        self.layer = layer
+    `precision` is what it multiplies and adds in; its tensors, and the means of batch norm, are float32 all the same.
+    """
+
+    def __init__(self, layer: Layer, precision: str = "float32"):
+        self.layer, self.precision = layer, jnp.dtype(precision)
         self.kernel = nnx.Param(jnp.zeros((layer.fan_in, layer.units)))
         self.bias = nnx.Param(jnp.zeros(layer.units)) if layer.bias else None
         self.batch_norm = _batch_norm(layer)
@@ -37,8 +40,8 @@ class Dense(nnx.Module):
 
     def pre_activation(self, x: jax.Array) -> jax.Array:
         """x @ kernel + bias, before any normalization."""
-        x = x @ self.kernel[...]
-        return x if self.bias is None else x + self.bias[...]
+        x = x.astype(self.precision) @ self.kernel[...].astype(self.precision)
+        return x if self.bias is None else x + self.bias[...].astype(self.precision)
 
     def activate(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
         """The activation with its learned tensors; drawn from `key` where it is random and in training."""
@@ -78,10 +81,10 @@ def _batch_norm(layer: Layer) -> nnx.BatchNorm | None:
 class Network(nnx.Module):
     """Hidden layers in order, then outputs; each an attribute under its layer's name."""
 
-    def __init__(self, architecture: Architecture):
+    def __init__(self, architecture: Architecture, precision: str = "float32"):
         self.architecture = architecture
         for layer in architecture.layers:
-            setattr(self, layer.name, Dense(layer))
+            setattr(self, layer.name, Dense(layer, precision))
 
     def __call__(
         self,
@@ -92,7 +95,7 @@ class Network(nnx.Module):
         first: int = 0,
         last: int | None = None,
     ) -> jax.Array:
-        """Logits (batch, outputs) of inputs (batch, features).
+        """Logits (batch, outputs) float32 of inputs (batch, features), whatever the precision between.
 
         With a `key` in training mode, else in evaluation. Layers named in `still` keep their batch-norm statistics.
         `first` and `last` cut a slice of the layers, as for lists: `first` above 0 takes that layer's inputs as x.
@@ -104,7 +107,7 @@ class Network(nnx.Module):
             name = layers[number].name
             own = None if key is None else jax.random.fold_in(key, number)
             x = getattr(self, name)(x, key=own, still=name in still)
-        return x
+        return x.astype(jnp.float32)
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
@@ -117,9 +120,9 @@ def dropout(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
 class Split:
     """A network without its tensors: what `nnx.split` leaves, and the way back for a flat dict of tensors."""
 
-    def __init__(self, architecture: Architecture):
+    def __init__(self, architecture: Architecture, precision: str = "float32"):
         self.architecture = architecture
-        self.graph, _ = nnx.split(nnx.eval_shape(lambda: Network(architecture)))
+        self.graph, _ = nnx.split(nnx.eval_shape(lambda: Network(architecture, precision)))
 
     def merge(self, tensors: Mapping[str, Any]) -> Network:
         """The network with these tensors, name -> array; a copy, so that a trace can change it."""

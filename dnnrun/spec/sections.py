@@ -72,6 +72,12 @@ class Train(Options):
     )
     checkpoint_every: Every = Field(default_factory=lambda: Every(seconds=30.0))
     device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
+    devices: Annotated[int, Field(gt=0)] | Literal["all"] = Field(
+        default=1, description="how many share every batch; all: those that are there"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="what layers compute in; weights, statistics and sums are float32 in both"
+    )
     threads: Annotated[int, Field(gt=0)] | Literal["auto"] = "auto"
 
 

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from dnnrun.errors import DeviceError
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The device in use: its platform (cpu, gpu, tpu), its name, how many, and the threads of a CPU."""
+    """The devices in use: their platform (cpu, gpu, tpu), their name, how many of how many there are, in how many
+    processes, and the threads of a CPU."""
 
     platform: str
     kind: str
     count: int
     threads: int
+    there: int = 1
+    processes: int = 1
 
     def __str__(self) -> str:
         many = f"{self.count} x " if self.count > 1 else ""
         threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.platform == "cpu" else ""
-        return f"{many}{self.platform} ({self.kind}{threads})"
+        rest = f", of {self.there} that are here (train.devices)" if self.count < self.there else ""
+        rest += f", in {self.processes} processes" if self.processes > 1 else ""
+        return f"{many}{self.platform} ({self.kind}{threads}){rest}"
 
 
 def available_threads() -> int:
@@ -31,11 +38,20 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def prepare(device: str, threads: int | str, cache: Path | None, preferred: int | None = None) -> Machine:
-    """Choose the device and start JAX on it. `device` is auto, cpu, gpu or tpu; compiled code is kept in `cache`.
+def prepare(
+    device: str,
+    threads: int | str,
+    cache: Path | None,
+    preferred: int | None = None,
+    count: int | Literal["all"] = 1,
+    join: Callable[[], None] | None = None,
+) -> Machine:
+    """Choose the devices and start JAX on them. `device` is auto, cpu, gpu or tpu; compiled code is kept in `cache`.
 
-    `preferred` is what `auto` threads come to, unless JAX runs already.
-    Raises DeviceError when the named device is absent, or JAX runs already with another number of threads.
+    `preferred` is what `auto` threads come to, unless JAX runs already. `count` devices are used. `join` makes this
+    process one of several before JAX starts: all devices of all of them are used then.
+    Raises DeviceError when the named device is absent, there are fewer of it than wanted, or JAX runs already with
+    another number of threads.
     """
     wanted = (preferred or available_threads()) if threads == "auto" else int(threads)
     started = "jax" in sys.modules and _started()
@@ -55,6 +71,10 @@ def prepare(device: str, threads: int | str, cache: Path | None, preferred: int 
             f"train.threads: JAX runs in this process already with {os.environ.get('NPROC', 'its own number of')} "
             f"threads; wanted {wanted}: ask for it in a new process, or set train.threads to auto"
         )
+    if join is not None:
+        if started:
+            raise DeviceError("--distributed: JAX runs in this process already; join the others from a new process")
+        join()
     try:
         devices = jax.devices() if device == "auto" else jax.devices(device)
     except RuntimeError:
@@ -63,8 +83,23 @@ def prepare(device: str, threads: int | str, cache: Path | None, preferred: int 
         advice = f"; where there is one, install {extra}" if extra else ""
         raise DeviceError(f"device {device}: JAX finds none here; use cpu or auto{advice}") from None
     found = devices[0]
-    used = int(os.environ.get("NPROC") or available_threads())
-    return Machine(found.platform, found.device_kind, len(devices), used)
+    used = len(devices) if count == "all" or join is not None else count
+    if used > len(devices):
+        more = "; on a CPU, XLA_FLAGS=--xla_force_host_platform_device_count=N in the environment makes N of it"
+        raise DeviceError(
+            f"train.devices: wanted {used}, and JAX finds {len(devices)} ({found.platform}) here; use {len(devices)}, "
+            f"or all{more if found.platform == 'cpu' else ''}"
+        )
+    running = int(os.environ.get("NPROC") or available_threads())
+    processes = jax.process_count() if join is not None else 1
+    return Machine(found.platform, found.device_kind, used, running, len(devices), processes)
+
+
+def chosen(machine: Machine) -> list[Any]:
+    """The devices of JAX that `machine` names."""
+    import jax
+
+    return jax.devices(machine.platform)[: machine.count]
 
 
 def _started() -> bool:

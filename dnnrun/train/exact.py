@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from dnnrun.nn.network import Tensors
-from dnnrun.train.program import EVALUATION_BLOCK, Program
-from dnnrun.train.state import Batches
+from dnnrun.train.program import Program
+from dnnrun.train.state import EVALUATION_BLOCK, Batches
 
 
 def exact_statistics(
@@ -41,5 +41,5 @@ def exact_statistics(
 
 
 def _blocks(x: jax.Array, function) -> jax.Array:
-    compiled = jax.jit(function)
+    compiled = jax.jit(lambda x: function(x).astype(jnp.float32))
     return jnp.concatenate([compiled(x[at : at + EVALUATION_BLOCK]) for at in range(0, len(x), EVALUATION_BLOCK)])

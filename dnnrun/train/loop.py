@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-import jax
+import numpy as np
 
 from dnnrun.nn.architecture import layer_of
 from dnnrun.nn.network import Tensors
 from dnnrun.optim.schedule import PlateauState, Schedule
-from dnnrun.train.program import Program
-from dnnrun.train.state import Batches, TrainState
+from dnnrun.train.program import Data, Program
+from dnnrun.train.state import TrainState
 
 CHUNK_SECONDS = 0.5
 Metrics = dict[str, float]
@@ -117,7 +117,7 @@ def fit(
     program: Program,
     state: TrainState,
     frozen: Tensors,
-    batches: Callable[[int], Batches],
+    batches: Callable[[int], Data],
     plan: Plan,
     progress: Progress,
     clock: Callable[[], float],
@@ -158,11 +158,11 @@ def fit(
         improved = _remember(progress, program, state, frozen, record, plan)
         scale = _adapt(progress, record, plan)
         if scale is not None:
-            state = replace(state, rate_scale=jax.numpy.float32(scale))
+            state = replace(state, rate_scale=np.float32(scale))
         yield EpochEnd(state, record, improved)
 
 
-def _measure(program: Program, state: TrainState, frozen: Tensors, data: Batches, plan: Plan, epoch: int):
+def _measure(program: Program, state: TrainState, frozen: Tensors, data: Data, plan: Plan, epoch: int):
     examples = plan.steps_per_epoch * plan.batch_size
     record: dict[str, Any] = {
         "event": "epoch",

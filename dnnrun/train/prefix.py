@@ -11,8 +11,7 @@ import numpy as np
 
 from dnnrun.nn.architecture import layer_of
 from dnnrun.nn.network import Split
-from dnnrun.train.program import EVALUATION_BLOCK
-from dnnrun.train.state import Batches
+from dnnrun.train.state import EVALUATION_BLOCK, Batches
 
 
 def outputs(split: Split, tensors: Mapping[str, Any], data: Batches, first: int) -> Iterator[np.ndarray]:

@@ -16,10 +16,11 @@ from jax import lax
 from dnnrun.nn.architecture import is_kernel, layer_of
 from dnnrun.nn.network import Split, Tensors
 from dnnrun.optim.constraint import max_norm
+from dnnrun.train.spread import Shares, Spread
 from dnnrun.train.state import Batches, TrainState, fresh_state
 
 Losses = Callable[[jax.Array, jax.Array], jax.Array]
-EVALUATION_BLOCK = 1000
+Data = Batches | Shares
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Program:
     `moving` names such a layer: its batch-norm statistics go on moving. The inputs are those of layer number `first`.
     `joined` says after how many epochs a layer began to learn (0 unless said): layers that joined together share an
     optimizer state. `factors` multiplies the learning rate of a layer. `later` names the layers that
-    later phases change.
+    later phases change. `spread` are the devices that share every batch, None where one has it all.
     """
 
     split: Split
@@ -61,6 +62,7 @@ class Program:
     joined: Mapping[str, int] = field(default_factory=dict)
     factors: Mapping[str, float] = field(default_factory=dict)
     later: frozenset[str] = frozenset()
+    spread: Spread | None = None
     traces: int = 0
     _train: Any = field(default=None, repr=False)
     _evaluate: Future[Any] | None = field(default=None, repr=False)
@@ -88,41 +90,47 @@ class Program:
             group: self.objective.direction.init({name: params[name] for name in names})
             for group, names in self.groups.items()
         }
-        return fresh_state(params, statistics, optimizer), frozen
+        return self.place(fresh_state(params, statistics, optimizer)), self.place(frozen)
 
-    def compile(self, state: TrainState, frozen: Tensors, data: Batches) -> None:
+    def place(self, tree: Any) -> Any:
+        """The arrays of `tree` where the compiled functions take them."""
+        return tree if self.spread is None else self.spread.whole(tree)
+
+    def compile(self, state: TrainState, frozen: Tensors, data: Data) -> None:
         """Compile both functions for these shapes; evaluation in a thread of its own, while the first steps run."""
         frozen = self._needed(frozen)
         bound = jax.ShapeDtypeStruct((), jnp.int32)
-        self._train = jax.jit(self._chunk).lower(state, frozen, data, bound, bound).compile()
+        everywhere = self.spread and self.spread.replicated
+        self._train = jax.jit(self._chunk, out_shardings=everywhere).lower(state, frozen, data, bound, bound).compile()
         tensors = {**frozen, **state.params, **state.statistics}
         pool = ThreadPoolExecutor(1)
-        self._evaluate = pool.submit(lambda: jax.jit(self._score).lower(tensors, data, bound, bound).compile())
+        self._evaluate = pool.submit(
+            lambda: jax.jit(self._score, out_shardings=everywhere).lower(tensors, data, bound, bound).compile()
+        )
         pool.shutdown(wait=False)
 
-    def train_chunk(self, state: TrainState, frozen: Tensors, data: Batches, start: int, stop: int) -> TrainState:
+    def train_chunk(self, state: TrainState, frozen: Tensors, data: Data, start: int, stop: int) -> TrainState:
         """The state after steps `start` (which is `state.step`) to `stop` (excluded), all of one epoch."""
         return self._train(state, self._needed(frozen), data, np.int32(start), np.int32(stop))
 
-    def evaluate(self, tensors: Tensors, data: Batches, start: int, stop: int) -> dict[str, float]:
+    def evaluate(self, tensors: Tensors, data: Data, start: int, stop: int) -> dict[str, float]:
         """Mean loss and accuracy over the rows `start` to `stop` (excluded), every row once."""
         score = self._evaluate.result() if self._evaluate else jax.jit(self._score)
-        loss, correct = score(self._needed(tensors), data, np.int32(start), np.int32(stop))
+        loss, correct = score(self.place(self._needed(tensors)), data, np.int32(start), np.int32(stop))
         return {"loss": float(loss) / (stop - start), "accuracy": int(correct) / (stop - start)}
 
     def _needed(self, tensors: Mapping[str, Any]) -> Tensors:
         return {name: value for name, value in tensors.items() if layer_of(name) in self.used}
 
-    def _chunk(self, state: TrainState, frozen: Tensors, data: Batches, start: jax.Array, stop: jax.Array):
+    def _chunk(self, state: TrainState, frozen: Tensors, data: Data, start: jax.Array, stop: jax.Array):
         self.traces += 1
         return lax.fori_loop(start, stop, lambda step, state: self.step(state, frozen, data, step), state)
 
-    def step(self, state: TrainState, frozen: Tensors, data: Batches, step: jax.Array) -> TrainState:
+    def step(self, state: TrainState, frozen: Tensors, data: Data, step: jax.Array) -> TrainState:
         """One step of gradient descent on the batch of this step."""
         goal = self.objective
         within = step % goal.steps_per_epoch
-        rows = lax.dynamic_slice(data.order, (within * goal.batch_size,), (goal.batch_size,))
-        x, labels = data.take(rows)
+        x, labels = data.batch(within, goal.batch_size)
         key = jax.random.fold_in(jax.random.wrap_key_data(data.key, impl="threefry2x32"), step)
 
         def total_loss(params: Tensors):
@@ -178,20 +186,17 @@ class Program:
             params = {n: max_norm(v, goal.max_norm) if is_kernel(n) else v for n, v in params.items()}
         return params, optimizer
 
-    def _score(self, tensors: Tensors, data: Batches, start: jax.Array, stop: jax.Array):
+    def _score(self, tensors: Tensors, data: Data, start: jax.Array, stop: jax.Array):
         network = self.split.merge(self.whole(tensors))
-        block = min(EVALUATION_BLOCK, data.features.shape[0])
 
         def add(number: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            rows = start + number * block + jnp.arange(block, dtype=jnp.int32)
-            here = rows < stop
-            x, labels = data.take(jnp.minimum(rows, stop - 1))
+            x, labels, here = data.block(number, start, stop)
             logits = network(x, first=self.first)
             losses = jnp.where(here, self.objective.evaluation_loss(logits, labels), 0)
             hits = here & (jnp.argmax(logits, -1) == labels)
             return sums[0] + losses.sum(), sums[1] + hits.sum(dtype=jnp.int32)
 
-        return lax.fori_loop(0, (stop - start + block - 1) // block, add, (jnp.float32(0), jnp.int32(0)))
+        return lax.fori_loop(*data.blocks(start, stop), add, (jnp.float32(0), jnp.int32(0)))
 
     def whole(self, tensors: Tensors) -> Tensors:
         """`tensors`, and empty ones for the layers below `first`: not called, but the graph has a place for them."""

@@ -8,8 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from dnnrun.nn.network import Tensors
+
+EVALUATION_BLOCK = 1000
 
 
 @jax.tree_util.register_dataclass
@@ -69,3 +72,19 @@ class Batches:
         """Inputs (n, width) float32 and labels (n,) of these row numbers."""
         x = self.features[rows].astype(jnp.float32)
         return (x - self.offset) * self.factor, self.labels[rows]
+
+    def batch(self, number: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+        """Inputs and labels of this epoch's batch `number`."""
+        return self.take(lax.dynamic_slice(self.order, (number * size,), (size,)))
+
+    def blocks(self, start: jax.Array, stop: jax.Array) -> tuple[Any, jax.Array]:
+        """The numbers, first and last (excluded), of the blocks that rows `start` to `stop` are evaluated in."""
+        block = min(EVALUATION_BLOCK, self.features.shape[0])
+        return 0, (stop - start + block - 1) // block
+
+    def block(self, number: jax.Array, start: jax.Array, stop: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Inputs, labels, and which of these rows are to count."""
+        block = min(EVALUATION_BLOCK, self.features.shape[0])
+        rows = start + number * block + jnp.arange(block, dtype=jnp.int32)
+        here = rows < stop
+        return *self.take(jnp.minimum(rows, stop - 1)), here

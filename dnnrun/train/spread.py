@@ -1,0 +1,116 @@
+"""One model on many devices: each has all of the network and its own share of every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from dnnrun.train.state import EVALUATION_BLOCK
+
+AXIS = "data"
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Shares:
+    """The rows on many devices, in place of Batches: axis 1 is shared out evenly, in the order of the devices.
+
+    batches: (steps, batch, width), those of one epoch in its order; its labels: (steps, batch). rows: (blocks, block,
+    width), all rows of all splits in the order of the dataset, the last block filled up, for evaluation; its labels:
+    (blocks, block). offset, factor, key: as in Batches, whole on every device.
+    """
+
+    batches: jax.Array
+    batch_labels: jax.Array
+    rows: jax.Array
+    row_labels: jax.Array
+    offset: jax.Array
+    factor: jax.Array
+    key: jax.Array
+
+    def batch(self, number: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+        """Inputs and labels of this epoch's batch `number`."""
+        return self._scaled(self.batches, number), lax.dynamic_index_in_dim(self.batch_labels, number, keepdims=False)
+
+    def blocks(self, start: jax.Array, stop: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The numbers, first and last (excluded), of the blocks that have rows `start` to `stop`."""
+        block = self.rows.shape[1]
+        return start // block, (stop + block - 1) // block
+
+    def block(self, number: jax.Array, start: jax.Array, stop: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Inputs, labels, and which of these rows are to count."""
+        rows = number * self.rows.shape[1] + jnp.arange(self.rows.shape[1], dtype=jnp.int32)
+        labels = lax.dynamic_index_in_dim(self.row_labels, number, keepdims=False)
+        return self._scaled(self.rows, number), labels, (start <= rows) & (rows < stop)
+
+    def _scaled(self, rows: jax.Array, number: jax.Array) -> jax.Array:
+        x = lax.dynamic_index_in_dim(rows, number, keepdims=False).astype(jnp.float32)
+        return (x - self.offset) * self.factor
+
+
+class Spread:
+    """The devices, those of other processes too, as a mesh with the one axis `data`."""
+
+    def __init__(self, devices: Sequence[Any]):
+        self.mesh = Mesh(np.array(devices), (AXIS,))
+        self.replicated = NamedSharding(self.mesh, PartitionSpec())
+
+    @property
+    def count(self) -> int:
+        return self.mesh.size
+
+    def whole(self, tree: Any) -> Any:
+        """`tree` with its arrays whole on every device; every process has the same values."""
+        return jax.tree.map(self._whole, tree)
+
+    def shares(self, host: dict[str, np.ndarray], order: np.ndarray, batch_size: int) -> Shares:
+        """All rows for evaluation, and the batches of `order`; `host` has the fields of Batches as NumPy arrays.
+
+        Each process takes from the host's arrays only the rows of its own devices.
+        """
+        features, labels = host["features"], host["labels"]
+        count = len(labels)
+        block = -(-min(EVALUATION_BLOCK, count) // self.count) * self.count
+        places = np.minimum(np.arange(-(-count // block) * block), count - 1).reshape(-1, block)
+        batches, batch_labels = self._batches(features, labels, order, batch_size)
+        whole = {name: self.whole(host[name]) for name in ("offset", "factor", "key")}
+        return Shares(batches, batch_labels, self._taken(features, places), self._taken(labels, places), **whole)
+
+    def reordered(self, shares: Shares, host: dict[str, np.ndarray], order: np.ndarray, batch_size: int) -> Shares:
+        """`shares` with the batches of another order."""
+        batches, labels = self._batches(host["features"], host["labels"], order, batch_size)
+        return replace(shares, batches=batches, batch_labels=labels)
+
+    def _batches(
+        self, features: np.ndarray, labels: np.ndarray, order: np.ndarray, batch_size: int
+    ) -> tuple[jax.Array, jax.Array]:
+        places = order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)
+        return self._taken(features, places), self._taken(labels, places)
+
+    def _taken(self, rows: np.ndarray, places: np.ndarray) -> jax.Array:
+        """rows[places], its second axis shared out."""
+        sharding = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
+        shape = (*places.shape, *rows.shape[1:])
+
+        def own(index: Any) -> np.ndarray:
+            return rows[places[index[:2]]]
+
+        return jax.make_array_from_callback(shape, sharding, own)
+
+    def _whole(self, value: Any) -> jax.Array:
+        if isinstance(value, jax.Array) and value.sharding == self.replicated:
+            return value
+        host = np.asarray(value)
+        return jax.make_array_from_callback(host.shape, self.replicated, lambda index: host[index])
+
+
+def on_host(tree: Any) -> Any:
+    """`tree` with its arrays as NumPy arrays of this process; each must be whole on every device."""
+    return jax.tree.map(np.asarray, tree)
