@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dnnrun.assembly import Assembly
 from dnnrun.data.scale import Scaling
@@ -114,18 +114,18 @@ def assemble(
     threads: int | None = None,
     manifest: Mapping[str, Any] | None = None,
     sources: Sequence[str] | None = None,
-    join: Callable[[], None] | None = None,
+    devices: Literal["all"] | None = None,
 ) -> Assembly:
     """Read the data while JAX starts, then build everything but the program of a phase.
 
     `threads` stands in for an `auto` of the spec. `manifest`, of a checkpoint to go on from or to evaluate, tells the
-    scaling, the resizing and the transfer that were settled then. `sources` stand in for those of the spec's transfer.
-    `join` makes this process one of several, whose devices are all used.
+    scaling, the resizing and the transfer that were settled then. `sources` stand in for those of the spec's transfer,
+    `devices` for what the spec says of them.
     """
     donors = [] if manifest is not None else open_donors(spec, sources)
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(read_data, spec, places)
-        machine = prepare(spec.train.device, spec.train.threads, cache, threads, spec.train.devices, join)
+        machine = prepare(spec.train.device, spec.train.threads, cache, threads, devices or spec.train.devices)
         from dnnrun.nn.network import Split
 
         dataset = reading.result()

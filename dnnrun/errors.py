@@ -61,6 +61,14 @@ class RunFailed(DnnrunError):
     exit_code = 1
 
 
+class ProcessLost(RunFailed):
+    """One of the processes that train together is gone; the others end, and what was saved can be resumed."""
+
+    def __init__(self, reason: str, kept: str = ""):
+        self.reason = reason
+        super().__init__(f"{reason}; this process stops{kept}. Start all of them again with --resume to go on")
+
+
 class Interrupted(DnnrunError):
     """A polite stop by SIGINT (130) or SIGTERM (143), after the checkpoint was written. `result`: the run so far."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dnnrun import files
 from dnnrun.data.source import Places
-from dnnrun.errors import CheckpointError, DnnrunError, Interrupted, ResumeError, SpecError
+from dnnrun.errors import CheckpointError, DeviceError, DnnrunError, Interrupted, ResumeError, SpecError
 from dnnrun.journal import Journal
 from dnnrun.session import Result, Session, Stop
 from dnnrun.spec.compare import hinder_resume
@@ -22,6 +22,9 @@ from dnnrun.store import checkpoint as checkpoints
 from dnnrun.store import environment
 from dnnrun.store.checkpoint import Checkpoint
 from dnnrun.store.run import RunDirectory, create, newest
+from dnnrun.together import hear, tell
+from dnnrun.train.device import prepare
+from dnnrun.train.team import Team
 from dnnrun.watch import Watcher
 
 if TYPE_CHECKING:
@@ -41,28 +44,35 @@ def train(
     cache: Path | None = None,
     age: float = 0.0,
     unseen: frozenset[str] = frozenset(),
+    team: Team | None = None,
 ) -> Result:
     """Train what `spec` says into a new directory under `runs`, or go on with the newest one of its name.
 
     `stop` is asked between chunks and answers with a signal's number to end politely. `cache` keeps compiled code.
     `age` is how many seconds ago the program began. Raises the errors of dnnrun.errors; Interrupted after a signal.
-    Splits in `unseen` are not measured at the end. What cannot begin leaves no run directory behind.
+    Splits in `unseen` are not measured at the end. What cannot begin leaves no run directory behind. `team` makes this
+    process one of several that train together, each calling this function with the same arguments.
     """
     if spec.sweep is not None:
         raise SpecError(["sweep: train runs one trial; use dnnrun sweep, or leave the section out with sweep=null"])
     began = time.perf_counter() - age
-    places, watcher = places or Places(), watcher or Watcher()
+    places, watcher, team = places or Places(), watcher or Watcher(), team or Team()
+    if team.meeting is not None:
+        _join(spec, team, cache)
+    if not team.lead:
+        return _follow(spec, team, places, stop, cache, began, unseen)
     if resume:
         directory = newest(runs, spec.name)
         with directory.lock():
-            return _resume(spec, directory, Journal(watcher, directory), places, stop, cache, began, unseen)
+            return _resume(spec, directory, Journal(watcher, directory), places, stop, cache, began, unseen, team)
     files.make_folder(runs / spec.name, exist_ok=True)
     journal = Journal(watcher, None)
-    parts, found = _assemble(spec, journal, places, cache, None)
+    tell(team, {}, None, None)
+    parts, found = _assemble(spec, journal, places, cache, None, team)
     directory = create(runs, spec.name, dump(spec), {"status": "created", "name": spec.name})
     with directory.lock():
         journal.open(directory)
-        return _train(spec, directory, parts, found, journal, None, stop, began, unseen)
+        return _train(spec, directory, parts, found, journal, None, stop, began, unseen, team)
 
 
 def _resume(
@@ -74,16 +84,46 @@ def _resume(
     cache: Path | None,
     began: float,
     unseen: frozenset[str],
+    team: Team,
 ) -> Result:
     point = _reopen(directory, spec)
     if point and _finished(spec, journal.meta, point):
         stopped = point.manifest["progress"]["stopped"]
         advice = f"stopped early ({stopped}); begin a new run to go on" if stopped else "raise train.epochs to go on"
         journal.say(f"{directory.path}: finished already; {advice}")
+        tell(team, journal.meta, point, journal.meta["result"])
         return Result(**{**journal.meta["result"], "run": directory.path})
     with _failures(journal):
-        parts, found = _assemble(spec, journal, places, cache, point)
-    return _train(spec, directory, parts, found, journal, point, stop, began, unseen)
+        tell(team, journal.meta, point, None)
+        parts, found = _assemble(spec, journal, places, cache, point, team)
+    return _train(spec, directory, parts, found, journal, point, stop, began, unseen, team)
+
+
+def _join(spec: Spec, team: Team, cache: Path | None) -> None:
+    """Meet the other processes; JAX has started then."""
+    if spec.train.devices not in (1, "all"):
+        raise DeviceError(
+            f"train.devices: {spec.train.devices}, and --distributed takes all devices of all processes; "
+            "use train.devices=all, or leave it out"
+        )
+    prepare(spec.train.device, spec.train.threads, cache, count="all", join=team.join)
+
+
+def _follow(
+    spec: Spec,
+    team: Team,
+    places: Places,
+    stop: Stop,
+    cache: Path | None,
+    began: float,
+    unseen: frozenset[str],
+) -> Result:
+    """Train along with process 0, which alone has the run directory."""
+    journal, point, finished = hear(team)
+    if finished is not None:
+        return Result(**{**finished, "run": Path(finished["run"])})
+    parts, found = _assemble(spec, journal, places, cache, point, team)
+    return _train(spec, RunDirectory(Path()), parts, found, journal, point, stop, began, unseen, team)
 
 
 def _train(
@@ -96,10 +136,13 @@ def _train(
     stop: Stop,
     began: float,
     unseen: frozenset[str],
+    team: Team,
 ) -> Result:
     with _failures(journal):
         journal.begin(found, point.step if point else 0)
-        return Session(spec, directory, parts, journal, stop, began, unseen).run(point)
+        team.last_words.append(journal.fail)
+        directory = RunDirectory(Path(team.first(str(directory.path))))
+        return Session(spec, directory, parts, journal, stop, began, unseen, team).run(point)
 
 
 @contextmanager
@@ -153,7 +196,7 @@ def _finished(spec: Spec, meta: Mapping[str, Any], point: Checkpoint) -> bool:
 
 
 def _assemble(
-    spec: Spec, journal: Journal, places: Places, cache: Path | None, point: Checkpoint | None
+    spec: Spec, journal: Journal, places: Places, cache: Path | None, point: Checkpoint | None, team: Team
 ) -> tuple[Assembly, dict[str, Any]]:
     """The objects that train, and what meta.json says of them; a transfer's plan is told."""
     with ThreadPoolExecutor(1) as pool:
@@ -162,15 +205,19 @@ def _assemble(
 
         threads = journal.meta.get("threads") if spec.train.threads == "auto" else None
         sources = [source["checkpoint"] for source in journal.meta.get("sources", ())] or None
-        parts = assemble(spec, places, cache, threads, point.manifest if point else None, sources)
+        manifest, devices = point.manifest if point else None, "all" if team.meeting else None
+        parts = assemble(spec, places, cache, threads, manifest, sources, devices)
         journal.say(f"device: {parts.machine}")
         data = {"hash": parts.dataset.hash, "classes": list(parts.dataset.classes), "features": parts.dataset.width}
         found = {
             **describing.result(),
             "device": f"{parts.machine.platform} {parts.machine.kind}",
+            "devices": parts.machine.count,
+            "processes": parts.machine.processes,
             "threads": parts.machine.threads,
             "data": data,
         }
+    team.compare({"spec": dump(spec), "data": parts.dataset.hash, "version of a package": repr(found["versions"])})
     if parts.transfer:
         found["transfer"] = parts.transfer
     if plan := parts.reuse:

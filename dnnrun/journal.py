@@ -90,8 +90,16 @@ class Journal:
                     f"{new['checkpoint']}: the source of the reused layers has changed since this run began; "
                     "restore it, or begin a new run"
                 )
-        first = {**self.meta["versions"], "device": self.meta["device"], "threads": self.meta["threads"]}
-        last = {**now["versions"], "device": now["device"], "threads": now["threads"]}
+        first, last = (
+            {
+                **found["versions"],
+                "device": found["device"],
+                "threads": found["threads"],
+                "number of devices": found.get("devices", 1),
+                "number of processes": found.get("processes", 1),
+            }
+            for found in (self.meta, now)
+        )
         for key, value in first.items():
             if value != last.get(key):
                 self.warn(f"{key} was {value}, now {last.get(key)}: the bits will differ from an unbroken run")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from dnnrun.assembly import Assembly
-from dnnrun.errors import Interrupted, RunFailed
+from dnnrun.errors import Interrupted, ProcessLost, RunFailed
 from dnnrun.journal import Journal
 from dnnrun.keeper import Keeper, trained_tensors
 from dnnrun.nn.architecture import layer_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dnnrun.nn.network import Tensors
     from dnnrun.train.loop import Chunk, EpochEnd, NotFinite, Plan, Progress
     from dnnrun.train.state import TrainState
+    from dnnrun.train.team import Team
 
 Stop = Callable[[], int | None]
 
@@ -55,7 +56,8 @@ class Result:
 class Session:
     """Trains in a run directory that it has the lock of.
 
-    `began` is when the program began, on time.perf_counter; the splits in `unseen` are not measured at the end.
+    `began` is when the program began, on time.perf_counter; the splits in `unseen` are not measured at the end. Of the
+    processes of a `team`, all of which do the same, the first one alone has the lock and writes.
     """
 
     def __init__(
@@ -67,10 +69,13 @@ class Session:
         stop: Stop,
         began: float,
         unseen: frozenset[str],
+        team: Team,
     ):
         self.spec, self.directory, self.parts, self.journal = spec, directory, parts, journal
         self.stop, self.began, self.unseen = stop, began, unseen
-        self.keeper = Keeper(directory, parts)
+        self.team = team
+        self.keeper = Keeper(directory, parts) if team.lead else None
+        self.good: TrainState | None = None
         self.first_step: float | None = None
         self.saved_at = time.perf_counter()
         self.frozen: Tensors = {}
@@ -80,8 +85,23 @@ class Session:
         state, progress = self._resumed(point) if point else self._fresh()
         self.journal.say(f"data: {self.parts.account()}")
         self.journal.say(f"network: {self.parts.network_account()}")
-        state = self._phases(state, progress)
-        return self._finish(state, progress)
+        try:
+            return self._finish(self._phases(state, progress), progress)
+        except Exception as error:
+            if (lost := self.team.lost(error)) is None:
+                raise
+            self._save_rest(lost, progress)
+
+    def _save_rest(self, lost: ProcessLost, progress: Progress) -> NoReturn:
+        """Another process is gone: keep what was reached, where it is still whole."""
+        if self.good is None or not self.team.lead:
+            raise ProcessLost(lost.reason) from None
+        self._save(self.good, progress)
+        raise ProcessLost(lost.reason, f" and has saved step {int(self.good.step):,}") from None
+
+    def _save(self, state: TrainState, progress: Progress, final: Mapping[str, Any] | None = None) -> None:
+        if self.keeper:
+            self.keeper.save(state, self.frozen, progress, final)
 
     def _fresh(self) -> tuple[TrainState, Progress]:
         from dnnrun.train import snapshot
@@ -90,7 +110,8 @@ class Session:
         parts, meta = self.parts, self.journal.meta
         if meta["history"][1:]:
             self.journal.say("no checkpoint yet: beginning again at step 0")
-        events.cut(self.directory.metrics, -1)
+        if self.team.lead:
+            events.cut(self.directory.metrics, -1)
         tensors, progress = parts.first_tensors(), Progress()
         if parts.reuse:
             meta["frozen"] = {name: _sha256(value) for name, value in tensors.items()}
@@ -106,7 +127,8 @@ class Session:
         model, arrays = trained_tensors(point, self.parts)
         progress = snapshot.progress_from(point.manifest["progress"], arrays)
         state = snapshot.state_from(self._enter(progress, model), model, arrays)
-        events.cut(self.directory.metrics, point.step)
+        if self.team.lead:
+            events.cut(self.directory.metrics, point.step)
         epochs = f"epoch {point.manifest['epochs']:.4g} of {self.spec.train.epochs}"
         self.journal.say(f"resuming at step {point.step:,} ({epochs})")
         return state, progress
@@ -133,6 +155,7 @@ class Session:
             epoch = int(state.step) // plan.steps_per_epoch
             if following is None or progress.stopped is not None or epoch >= plan.epochs:
                 return state
+            self.good = None  # it belongs to the phase that ends here
             progress.next_phase(epoch)
             self.journal.say(f"after epoch {epoch}, learning too: {', '.join(following.joins)}")
             tensors = {**self.frozen, **state.params, **state.statistics}
@@ -143,7 +166,8 @@ class Session:
 
         state = self.parts.program.place(state)
         total, shown = plan.epochs * plan.steps_per_epoch, None
-        for event in fit(self.parts.program, state, self.frozen, self.parts.batches, plan, progress, time.perf_counter):
+        batches, clock = self.parts.batches, time.perf_counter
+        for event in fit(self.parts.program, state, self.frozen, batches, plan, progress, clock, self._agree):
             if isinstance(event, NotFinite):
                 self._explode(event)
             state = event.state
@@ -155,12 +179,13 @@ class Session:
             else:
                 shown, epoch = event.record.get("validation"), event.record["epoch"]
                 self._record(event, progress)
-            if (signal := self.stop()) is not None:
-                self.keeper.save(state, self.frozen, progress)
+            self.good = state
+            if signal := self.team.highest(self.stop() or 0):
+                self._save(state, progress)
                 self._interrupted(signal, state, progress)
             step = int(state.step)
             if step < total and progress.stopped is None and self._due(step, epoch):
-                self.keeper.save(state, self.frozen, progress)
+                self._save(state, progress)
                 self.saved_at = time.perf_counter()
         return state
 
@@ -178,17 +203,22 @@ class Session:
     def _record(self, event: EpochEnd, progress: Progress) -> None:
         seconds = round(time.perf_counter() - self.began, 4)
         record = {**event.record, "timing": {"seconds": seconds, "examples_per_s": progress.rates[-1]}}
-        events.append(self.directory.metrics, record)
+        if self.team.lead:
+            events.append(self.directory.metrics, record)
         self.journal.watcher.epoch(record, self.spec.train.epochs)
 
     def _due(self, step: int, epoch: int | None) -> bool:
         """Whether a checkpoint is to be written; `epoch` is the one that has just ended, None within one."""
         every = self.spec.train.checkpoint_every
         if every.seconds is not None:
-            return time.perf_counter() - self.saved_at >= every.seconds
+            return self._agree(time.perf_counter() - self.saved_at >= every.seconds) > 0
         if every.steps is not None:
             return step % every.steps == 0
         return epoch is not None and epoch % (every.epochs or 1) == 0
+
+    def _agree(self, number: int) -> int:
+        """The number that the first process has: clocks differ."""
+        return int(self.team.first(str(int(number))))
 
     def _finish(self, state: TrainState, progress: Progress) -> Result:
         """The last checkpoint: with exact statistics or the best weights, where the spec asks for them."""
@@ -203,9 +233,10 @@ class Session:
         final |= parts.exact_statistics(final, best and best.epoch)
         self._check_frozen(final)
         metrics = {split: parts.evaluate(final, split) for split in parts.dataset.splits if split not in self.unseen}
-        self.keeper.save(state, self.frozen, progress, final)
+        self._save(state, progress, final)
         result = self._result("done", state, progress, metrics)
-        events.append(self.directory.metrics, {"event": "final", "step": result.steps, **metrics})
+        if self.team.lead:
+            events.append(self.directory.metrics, {"event": "final", "step": result.steps, **metrics})
         self.journal.end("done", result=result.as_json())
         return result
 
@@ -239,7 +270,8 @@ class Session:
 
     def _interrupted(self, signal: int, state: TrainState, progress: Progress) -> NoReturn:
         message = f"interrupted at step {int(state.step):,}, saved; go on with --resume"
-        self.directory.log(message)
+        if self.team.lead:
+            self.directory.log(message)
         self.journal.end("interrupted")
         raise Interrupted(message, 128 + signal, self._result("interrupted", state, progress, {}).as_json())
 

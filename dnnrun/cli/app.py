@@ -14,7 +14,7 @@ import typer
 
 from dnnrun import __version__
 from dnnrun.cli import runs, show, specs, sweep, train, transfer
-from dnnrun.cli.output import data, mute, stand_in, talk
+from dnnrun.cli.output import data, mute, stand_in, talk, told
 
 VERBS: dict[str, Callable[..., Any]] = {
     "train": train.train,
@@ -54,7 +54,7 @@ for _name, _verb in VERBS.items():
 
 def main() -> NoReturn:
     """The console entry point. Ends the process: 0 done, 1 a run failed, 2 the user's input, 130 or 143 interrupted."""
-    from dnnrun.errors import DnnrunError, Interrupted, SpecError
+    from dnnrun.errors import DnnrunError
 
     stand_in()
     try:
@@ -62,13 +62,8 @@ def main() -> NoReturn:
             app(prog_name="dnnrun")  # also where it was started as `python -m dnnrun`
         finally:
             sys.stdout.flush()
-    except SpecError as error:
-        for problem in error.problems:
-            talk(problem)
-        sys.exit(error.exit_code)
     except DnnrunError as error:
-        talk(str(error) if isinstance(error, Interrupted) else f"error: {error}")
-        sys.exit(error.exit_code)
+        sys.exit(told(error))
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -30,6 +31,33 @@ def talk(text: str, end: str = "\n") -> None:
         sys.stderr.flush()
     except OSError:  # a full disk, or a `tee` that the same Ctrl-C has ended
         mute(sys.stderr)
+
+
+def told(error: Exception, who: str = "", speaks: bool = True) -> int:
+    """Show an error of dnnrun.errors, unless another process does; the exit code it asks for."""
+    from dnnrun.errors import DnnrunError, Interrupted, SpecError
+
+    assert isinstance(error, DnnrunError)
+    lines = error.problems if isinstance(error, SpecError) else (str(error),)
+    plain = isinstance(error, (SpecError, Interrupted))
+    for line in lines if speaks else ():
+        talk(who + line if plain else f"error: {who}{line}")
+    return error.exit_code
+
+
+def own_stdout() -> None:
+    """Keep stdout for the answer: what a library in C writes there (gloo greets its peers) goes nowhere."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.stdout = open(kept, "w", encoding=sys.stdout.encoding)  # noqa: SIM115
+
+
+def flush() -> None:
+    """Before a process ends without the interpreter's help."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
 
 
 def mute(stream: TextIO) -> None:

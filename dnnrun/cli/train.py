@@ -9,9 +9,11 @@ import typer
 
 from dnnrun.cli.output import Json, data, data_json
 from dnnrun.cli.places import DataDir, RunsDir
+from dnnrun.cli.together import Coordinator, Devices, Distributed, Process, Processes, last_words, meeting, parting
 
 if TYPE_CHECKING:
     from dnnrun.spec.sections import Spec
+    from dnnrun.train.team import Team
 
 SPLITS, DEVICES = ("train", "validation", "test"), ("auto", "cpu", "gpu", "tpu")
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, gpu or tpu.")]
@@ -25,6 +27,11 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest run from its last checkpoint.")
     ] = False,
+    devices: Devices = None,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process: Process = None,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -32,11 +39,23 @@ def train(
     """Train a network from a spec."""
     from dnnrun.spec.load import load
 
-    run_spec(load(spec, overrides or ()), resume, runs_dir, data_dir, as_json)
+    place = meeting(distributed, devices, coordinator, processes, process)
+    given = [*(overrides or ()), *([f"train.devices={devices}"] if devices is not None else [])]
+    loaded = load(spec, given)
+    if place is None:
+        run_spec(loaded, resume, runs_dir, data_dir, as_json)
+        return
+    from dnnrun.train.team import Team
+
+    team = Team(place, last_words)
+    with parting(team):
+        run_spec(loaded, resume, runs_dir, data_dir, as_json, team)
 
 
-def run_spec(spec: Spec, resume: bool, runs_dir: Path, data_dir: Path | None, as_json: bool) -> None:
-    """Train, show how it goes, and print what it came to."""
+def run_spec(
+    spec: Spec, resume: bool, runs_dir: Path, data_dir: Path | None, as_json: bool, team: Team | None = None
+) -> None:
+    """Train, show how it goes, and print what it came to; of a `team` the first process alone speaks."""
     from dnnrun.cli.signals import Signals
     from dnnrun.cli.terminal import Terminal
     from dnnrun.data.places import compile_cache, find_places
@@ -54,13 +73,16 @@ def run_spec(spec: Spec, resume: bool, runs_dir: Path, data_dir: Path | None, as
             stop=Signals(),
             cache=compile_cache(terminal.warn),
             age=_age(),
+            team=team,
         )
     except Interrupted as stopped:
-        if as_json:
+        if as_json and (team is None or team.lead):
             data_json(stopped.result)
         raise
     finally:
         terminal.close()
+    if team and not team.lead:
+        return
     if as_json:
         data_json(result.as_json())
         return

@@ -49,7 +49,7 @@ def prepare(
     """Choose the devices and start JAX on them. `device` is auto, cpu, gpu or tpu; compiled code is kept in `cache`.
 
     `preferred` is what `auto` threads come to, unless JAX runs already. `count` devices are used. `join` makes this
-    process one of several before JAX starts: all devices of all of them are used then.
+    process one of several before JAX starts: "all" are then the devices of all of them.
     Raises DeviceError when the named device is absent, there are fewer of it than wanted, or JAX runs already with
     another number of threads.
     """
@@ -83,7 +83,7 @@ def prepare(
         advice = f"; where there is one, install {extra}" if extra else ""
         raise DeviceError(f"device {device}: JAX finds none here; use cpu or auto{advice}") from None
     found = devices[0]
-    used = len(devices) if count == "all" or join is not None else count
+    used = len(devices) if count == "all" else count
     if used > len(devices):
         more = "; on a CPU, XLA_FLAGS=--xla_force_host_platform_device_count=N in the environment makes N of it"
         raise DeviceError(
@@ -91,8 +91,7 @@ def prepare(
             f"or all{more if found.platform == 'cpu' else ''}"
         )
     running = int(os.environ.get("NPROC") or available_threads())
-    processes = jax.process_count() if join is not None else 1
-    return Machine(found.platform, found.device_kind, used, running, len(devices), processes)
+    return Machine(found.platform, found.device_kind, used, running, len(devices), jax.process_count())
 
 
 def chosen(machine: Machine) -> list[Any]:

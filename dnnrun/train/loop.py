@@ -121,11 +121,13 @@ def fit(
     plan: Plan,
     progress: Progress,
     clock: Callable[[], float],
+    agree: Callable[[int], int] = lambda stop: stop,
 ) -> Iterator[Event]:
     """Train from `state` on, mid-epoch too, to the last epoch of the plan.
 
     `batches(epoch)` gives the data in the order of that epoch (0 is the first). Nothing depends on how the steps are
-    cut into chunks. Whoever iterates may stop at any event. Ends after `NotFinite`.
+    cut into chunks. Whoever iterates may stop at any event. Ends after `NotFinite`. Where several processes train,
+    `agree` gives all of them the same end of a chunk: their clocks differ.
     """
     step, end = int(state.step), min(plan.epochs, plan.until or plan.epochs) * plan.steps_per_epoch
     pace: float | None = None
@@ -137,6 +139,7 @@ def fit(
             stop = min(epoch_end, step + (1 if pace is None else max(1, int(CHUNK_SECONDS / pace))))
             if plan.cut_every:
                 stop = min(stop, (step // plan.cut_every + 1) * plan.cut_every)
+            stop = agree(stop)
             before, started = state, clock()
             state = program.train_chunk(state, frozen, data, step, stop)
             bad = int(state.bad_step)
