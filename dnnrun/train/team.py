@@ -167,6 +167,8 @@ class Team:
         if self.count == 1:
             return True
         client, together = _client(), False
+        if self.broken and not self.lead:
+            return True  # at once: where process 0 is gone, JAX is about to abort this process
         if failure is not None:
             with suppress(Exception):
                 client.key_value_set(f"dnnrun/failed/{self.index}", failure, allow_overwrite=True)
