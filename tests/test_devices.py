@@ -74,7 +74,8 @@ def test_the_losses_are_those_of_one_device(name: str, done: dict[str, Any]) -> 
     assert done[name]["error"] is None
     assert done[name]["steps"] == 100
     assert done[name]["said"][0].startswith("device: 4 x cpu (cpu")
-    close(*(untimed(newest(done[runs], name).path) for runs in ("one", "four")))
+    one, four = (untimed(newest(done[runs], name).path) for runs in ("one", "four"))
+    close(one, four)
 
 
 def test_the_frozen_first_layer_is_computed_once_on_four(done: dict[str, Any]) -> None:

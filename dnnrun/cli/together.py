@@ -72,10 +72,7 @@ def last_words(line: str) -> None:
 
 @contextmanager
 def parting(team: Team | None) -> Iterator[None]:
-    """End together with the other processes. What failed in all of them is told by the first one alone.
-
-    After a failure the process ends here: JAX would wait for those that are gone.
-    """
+    """End together with the other processes, here. What failed in all of them is told by the first one alone."""
     from dnnrun.errors import DnnrunError
 
     if team is None:
@@ -97,3 +94,5 @@ def parting(team: Team | None) -> Iterator[None]:
         flush()
         os._exit(code)
     team.part(None)
+    flush()
+    os._exit(0)

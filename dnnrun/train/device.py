@@ -28,7 +28,7 @@ class Machine:
     def __str__(self) -> str:
         many = f"{self.count} x " if self.count > 1 else ""
         threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.platform == "cpu" else ""
-        rest = f", of {self.there} that are here (train.devices)" if self.count < self.there else ""
+        rest = f", {self.count} of the {self.there} here (train.devices)" if self.count < self.there else ""
         rest += f", in {self.processes} processes" if self.processes > 1 else ""
         return f"{many}{self.platform} ({self.kind}{threads}){rest}"
 

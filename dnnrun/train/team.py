@@ -24,6 +24,7 @@ LOST_SECONDS = 30.0  # of silence after which a process counts as gone
 PULSE_SECONDS = 2.0
 GRACE_SECONDS = 20.0  # for the main thread to end by itself once a process is gone
 PARTING_SECONDS = 10.0  # for the others to come to the same end
+SAVING_SECONDS = 3600.0  # for process 0 to write the last checkpoint
 PIECE = 64 << 20  # bytes sent at a time
 BROKEN = ("gloo", "nccl", "connection", "unavailable", "deadline", "heartbeat", "socket", "coordination")
 
@@ -162,8 +163,13 @@ class Team:
         return ProcessLost(self.gone)
 
     def part(self, failure: str | None) -> bool:
-        """Leave together with the others, or without those that do not come. Whether this process is to speak."""
-        self._over.set()
+        """Leave together with the others, or without those that do not come. Whether this process is to speak.
+
+        The process is to end at once then, without JAX's own leave-taking, which waits for those that are gone.
+        """
+        done_early = failure is None and not self.lead  # process 0 still saves: should it go now, that is to be noticed
+        if not done_early:
+            self._over.set()
         if self.count == 1:
             return True
         client, together = _client(), False
@@ -174,17 +180,13 @@ class Team:
                 client.key_value_set(f"dnnrun/failed/{self.index}", failure, allow_overwrite=True)
         if not self.broken:
             with suppress(Exception):
-                seconds = PARTING_SECONDS if failure is not None else JOIN_SECONDS
+                seconds = SAVING_SECONDS if done_early else PARTING_SECONDS
                 client.wait_at_barrier("dnnrun/end", int(seconds * 1000))
                 together = True
-        speaks = self.lead or not together
-        if failure is None:
-            import jax
-
-            jax.distributed.shutdown()
-        elif self.lead:
-            time.sleep(1.0)  # the others end with the service that this process hosts
-        return speaks
+        self._over.set()
+        if self.lead:
+            time.sleep(1.0)  # the others end before the service that this process hosts
+        return self.lead or not together
 
     def _set(self, key: str, value: str) -> None:
         try:
