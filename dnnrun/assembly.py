@@ -97,9 +97,11 @@ class Assembly:
 
     def _own(self, tree: Any) -> Any:
         """Arrays as one device takes them."""
+        import jax
+
         from dnnrun.train.spread import on_host
 
-        return on_host(tree) if self.spread else tree
+        return jax.device_put(on_host(tree)) if self.spread else tree
 
     def first_tensors(self) -> dict[str, np.ndarray]:
         """Every tensor before the first step: drawn, then restored where a layer is reused."""

@@ -60,7 +60,9 @@ def done(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> dict[str, 
         "left": job(small(*PLAIN, FOUR, "name=left"), carried, stop=8),
         "resumed": job(small(*RICH, FOUR), carried, resume=True),
         "half": job(small(*PLAIN, FOUR, "train.precision=bfloat16", "model.batch_norm=true", "name=half"), four),
-        "nan": job(small(*PLAIN, FOUR, "name=nan", "train.optimizer.learning_rate=1e30"), four),
+        "nan": job(
+            small(*PLAIN, FOUR, "name=nan", "train.optimizer.learning_rate=1e30", "model.batch_norm=true"), four
+        ),
         "five": job(small(*PLAIN, "train.devices=5"), four),
         "uneven": job(small(*PLAIN, "train.devices=3"), four),
         "few": job(small(*PLAIN, FOUR, "train.batch_size=2"), four),

@@ -86,7 +86,11 @@ class Team:
                 "processes meet: --coordinator HOST:PORT --processes N --process I, I from 0 to N - 1"
             ) from None
         except RuntimeError as error:
-            raise DeviceError(f"--distributed: {error}") from None
+            where = self.meeting.coordinator or "the coordinator"
+            raise DeviceError(
+                f"--distributed: the processes cannot meet at {where} ({error}); let it be a free port of the machine "
+                "of process 0, which the others reach"
+            ) from None
         finally:
             late.cancel()
         state = _state()
