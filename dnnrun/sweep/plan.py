@@ -65,13 +65,19 @@ def check(base: Spec, sweep: Sweep, settings: Iterable[Setting]) -> None:
     first = pairs(base, sweep)[0]
     for setting in [*settings, *_corners(sweep)] if not problems else ():
         try:
-            spec_of(base, Trial(setting, first[0], fold=first[1]))
+            _measurable(spec_of(base, Trial(setting, first[0], fold=first[1])), sweep)
         except SpecError as error:
-            problems += [f"{words(setting)}: {problem}" for problem in error.problems]
+            problems += [f"{words(setting)}: {problem}" if setting else problem for problem in error.problems]
     if sweep.reference is not None and not problems:
         problems += _unknown(sweep, settings)
     if problems:
         raise SpecError(list(dict.fromkeys(problems)))
+
+
+def _measurable(spec: Spec, sweep: Sweep) -> None:
+    if sweep.metric.startswith("validation") and not spec.data.validation and not sweep.folds:
+        what = f"sweep.metric: {sweep.metric} wants validation rows, and data.validation leaves none"
+        raise SpecError([f"{what}; take some, sweep.folds, or sweep.metric=train.accuracy"])
 
 
 def _varies(key: str, sweep: Sweep) -> bool:

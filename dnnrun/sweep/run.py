@@ -123,7 +123,9 @@ def run_sweep(
             raise RunFailed(f"{folder}: no trial was run in the time given; raise sweep.time")
         if ranked[0].estimate is None or ranked[0].epochs is not None:
             sweep.save("failed")
-            first = next(outcome for outcome in sweep.outcomes.values() if outcome.status == "failed")
+            first = next((outcome for outcome in sweep.outcomes.values() if outcome.status == "failed"), None)
+            if first is None:
+                raise RunFailed(f"{folder}: no trial came to its end; give it more trials or time, and --resume")
             raise RunFailed(f"{folder}: every trial failed, the first with: {first.error}")
         best = confirming(base, base.sweep, dict(ranked[0].setting))
         run_trials(sweep, best, engine, data_dir, (), fail_fast, stop, heard)

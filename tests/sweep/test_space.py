@@ -123,6 +123,11 @@ def test_a_spec_with_a_sweep_survives_being_written() -> None:
             {"ranges": {"train.epochs": [1, 2]}, "trials": 2, "reference": {"train.epochs": 1}},
             "sweep.reference: settings drawn from ranges are not known beforehand; leave it out",
         ),
+        (
+            {"grid": {"data.validation": [0.2, 0]}},
+            "data.validation=0: sweep.metric: validation.accuracy wants validation rows, and data.validation leaves "
+            "none; take some, sweep.folds, or sweep.metric=train.accuracy",
+        ),
     ],
 )
 def test_what_no_trial_can_be_is_refused_before_anything_runs(sweep: dict[str, Any], message: str) -> None:

@@ -15,12 +15,13 @@ from typing import Any
 import optuna
 import pytest
 
-from dnnrun.errors import Interrupted, SpecError
+from dnnrun.errors import Interrupted, ResumeError, RunFailed, SpecError
 from dnnrun.spec.load import load_mapping
 from dnnrun.spec.space import Halving
 from dnnrun.store.run import runs_of
 from dnnrun.sweep.results import table_of
 from dnnrun.sweep.run import Listener, SweepRun, run_sweep
+from dnnrun.sweep.search.study import without_password
 from tests.sweep.pretend import Pretend
 
 BASE: dict[str, Any] = {
@@ -58,6 +59,14 @@ def test_tpe_runs_the_trials_planned_and_optimises_the_mean_over_seeds(tmp_path:
     assert best.estimate is not None
     assert study.best_value == pytest.approx(best.estimate.mean)
     assert study.best_params["train.optimizer.learning_rate"] == best.setting["train.optimizer.learning_rate"]
+
+
+def test_a_search_is_a_function_of_the_seed(tmp_path: Path) -> None:
+    def proposed(folder: str, seed: int) -> list[Any]:
+        base = load_mapping({**spec(search="tpe"), "seed": seed})
+        return [o.trial.setting for o in run_sweep(base, Pretend(by_rate), runs=tmp_path / folder).of("search")]
+
+    assert proposed("a", 1) == proposed("b", 1) != proposed("c", 2)
 
 
 def test_a_loss_is_minimised(tmp_path: Path) -> None:
@@ -147,6 +156,47 @@ def test_a_storage_that_cannot_be_used_is_refused_and_leaves_nothing_behind(tmp_
     with pytest.raises(SpecError, match=r"sweep\.storage: nonsense://x cannot be used .*wanted a URL as sqlite"):
         run_sweep(bad, Pretend(by_rate), runs=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_of_another_spec_is_not_gone_on_with(tmp_path: Path) -> None:
+    shared = spec(search="tpe", storage=f"sqlite:///{tmp_path / 'shared.db'}")
+    run_sweep(load_mapping(shared), Pretend(by_rate), runs=tmp_path / "a")
+    more = {**shared, "sweep": {**shared["sweep"], "trials": 9, "confirm": 1}}
+    engine = Pretend(by_rate)
+    run_sweep(load_mapping(more), engine, runs=tmp_path / "b")
+    assert len(engine.ran) == 2  # the ninth, and its confirmation
+    other = {**shared, "train": {"epochs": 5, "batch_size": 50}}
+    with pytest.raises(ResumeError, match=r"'small' there is another spec's:\n  train\.epochs: 9 -> 5\nundo this"):
+        run_sweep(load_mapping(other), Pretend(by_rate), runs=tmp_path / "c")
+
+
+def test_a_storage_that_fails_on_the_way_ends_the_sweep_and_a_resume_goes_on(tmp_path: Path) -> None:
+    import sqlite3
+
+    file = tmp_path / "shared.db"
+    base = load_mapping(spec(search="tpe", storage=f"sqlite:///{file}"))
+    hidden: list[bytes] = []
+
+    class Losing(Listener):
+        def ended(self, outcome: Any, done: int, total: int | None) -> None:
+            if done == 3:
+                hidden.append(file.read_bytes())
+                with sqlite3.connect(file) as database:
+                    database.execute("drop table trial_user_attributes")
+
+    with pytest.raises(RunFailed, match=r"shared\.db: the study's storage fails \(.*\); go on with --resume"):
+        run_sweep(base, Pretend(by_rate), runs=tmp_path, heard=Losing())
+    file.write_bytes(hidden[0])
+    found = run_sweep(base, Pretend(by_rate), runs=tmp_path, resume=True)
+    assert len(found.of("search")) == 8
+
+
+def test_a_password_is_not_shown(tmp_path: Path) -> None:
+    assert without_password("sqlite:///a@b.db") == "sqlite:///a@b.db"
+    bad = load_mapping(spec(search="tpe", storage="nonsense://me:secret@host/x"))
+    with pytest.raises(SpecError, match=r"nonsense://me@host/x cannot be used") as caught:
+        run_sweep(bad, Pretend(by_rate), runs=tmp_path)
+    assert "secret" not in str(caught.value)
 
 
 def test_without_optuna_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dnnrun.errors import MissingExtra, SpecError
+from dnnrun.errors import MissingExtra, ResumeError, RunFailed, SpecError
+from dnnrun.spec.compare import flatten
 from dnnrun.spec.sections import Spec
 from dnnrun.spec.space import Halving, Range, Setting, Sweep
 from dnnrun.streams import words
@@ -20,6 +24,11 @@ if TYPE_CHECKING:
 
 OWNER = "dnnrun:sweep"
 SURPLUS = "dnnrun:surplus"
+SPEC = "dnnrun:spec"
+# What sweeps that share a study may differ in, and what a resume may change.
+FREE = ("name", "sweep.trials", "sweep.time", "sweep.storage", "sweep.reference", "sweep.confirm")
+BUSY = 100.0  # seconds that SQLite waits for another process that writes
+TRIES = 20
 ORPHANED = 60.0  # seconds after which a trial that no sweep has put its name on is taken for one cut short
 
 
@@ -44,9 +53,10 @@ def check_usable(sweep: Sweep) -> None:
     if sweep.storage is None:
         return
     try:
-        optuna.storages.get_storage(sweep.storage).get_all_studies()
+        _storage(sweep.storage).get_all_studies()
     except Exception as error:  # whatever a database's driver raises
-        what = f"sweep.storage: {sweep.storage} cannot be used ({_line(error)}); wanted a URL as sqlite:///study.db"
+        shown = without_password(sweep.storage)
+        what = f"sweep.storage: {shown} cannot be used ({_line(error)}); wanted a URL as sqlite:///study.db"
         raise SpecError([what]) from None
 
 
@@ -55,7 +65,8 @@ class Study:
 
     With `asha` all seeds of a setting run to the epochs of a rung, then the pruner says whether it goes on. A study is
     shared by whoever names its storage: together they run the trials planned. `owner` marks those of this sweep, so
-    that it goes on with them after it was cut short.
+    that it goes on with them after it was cut short. Raises ResumeError where the study is another spec's, RunFailed
+    where the storage fails; the runs are kept, and a resume goes on with them.
     """
 
     def __init__(
@@ -76,25 +87,60 @@ class Study:
         if sweep.search == "asha":
             self.rungs = [*halving.rungs(base.train.epochs)[:-1], None]
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.study = optuna.create_study(
-            study_name=base.name,
-            storage=storage,
-            load_if_exists=True,
-            direction="maximize" if sweep.metric.endswith("accuracy") else "minimize",
-            pruner=optuna.pruners.SuccessiveHalvingPruner(halving.first, halving.factor),
-        )
-        # Neither sweeps that share a study, nor one that is gone on with, may propose what was proposed before.
-        seed = words(base.seed, "study", owner, len(self.study.trials))[0]
-        if sweep.search == "tpe":
-            self.study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True, multivariate=True)
-        else:
-            self.study.sampler = optuna.samplers.RandomSampler(seed=seed)
+        self.url = without_password(storage)
         self.waiting: deque[Job] = deque()
         self.open: dict[int, _Open] = {}
         self.place: dict[str, int] = {}
         self.closing: list[tuple[optuna.Trial, float | None, optuna.trial.TrialState]] = []
-        for left in self._cut_short():
-            self._go_on(left)
+        with self._reached():
+            self.study = optuna.create_study(
+                study_name=base.name,
+                storage=_storage(storage),
+                load_if_exists=True,
+                direction="maximize" if sweep.metric.endswith("accuracy") else "minimize",
+                pruner=optuna.pruners.SuccessiveHalvingPruner(halving.first, halving.factor),
+            )
+            self._same_spec()
+            self._seed()
+            for left in self._cut_short():
+                self._go_on(left)
+
+    def _seed(self) -> None:
+        """A sampler for this process: of an unshared study a function of the spec's seed and what was proposed."""
+        import optuna
+
+        sweep = self.sweep
+        # Neither sweeps that share a study, nor one that is gone on with, may propose what was proposed before.
+        seed = words(self.base.seed, "study", self.owner if sweep.storage else "", len(self.study.trials))[0]
+        if sweep.search == "tpe":
+            self.study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True, multivariate=True)
+        else:
+            self.study.sampler = optuna.samplers.RandomSampler(seed=seed)
+
+    def _same_spec(self) -> None:
+        """Let the study be this spec's. Raises ResumeError where it is another one's: nothing could be compared."""
+        mine = {key: value for key, value in flatten(self.base.model_dump(mode="json")).items() if not _free(key)}
+        if (theirs := self.study.user_attrs.get(SPEC)) is None:
+            self.study.set_user_attr(SPEC, json.dumps(mine))
+            return
+        old = json.loads(theirs)
+        if changed := sorted(key for key in old.keys() | mine.keys() if old.get(key) != mine.get(key)):
+            lines = "\n".join(f"  {key}: {old.get(key, '(unset)')} -> {mine.get(key, '(unset)')}" for key in changed)
+            raise ResumeError(
+                f"{self.url}: the study {self.base.name!r} there is another spec's:\n{lines}\n"
+                "undo this, or give the spec another name or another sweep.storage"
+            )
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """What the storage cannot do, as an error of ours."""
+        from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (SQLAlchemyError, StorageInternalError) as error:
+            raise RunFailed(f"{self.url}: the study's storage fails ({_line(error)}); go on with --resume") from None
 
     @property
     def total(self) -> int | None:
@@ -104,23 +150,24 @@ class Study:
         name = {"tpe": "TPE", "asha": "successive halving"}[self.sweep.search or ""]
         rungs = ", ".join(str(rung) for rung in self.rungs if rung is not None)
         halving = f", compared after {rungs} of {self.base.train.epochs} epochs" if rungs else ""
-        shared = f", shared in {self.sweep.storage}" if self.sweep.storage else ""
+        shared = f", shared in {self.url}" if self.sweep.storage else ""
         return f"{name} by Optuna{halving}{shared}"
 
     def take(self) -> Job | None:
         # What ended is kept by the sweep by now; told the other way round, a kill between would lose its results.
-        self._tell()
-        while True:
-            if self.waiting:
-                return self.waiting.popleft()
-            if late(self.deadline) or not self._ask():
-                return None
+        with self._reached():
+            self._tell()
+            while not self.waiting:
+                if late(self.deadline) or not self._ask():
+                    return None
+        return self.waiting.popleft()
 
     def tell(self, job: Job, answer: Answer) -> list[Outcome]:
         number = self.place[job.trial.name]
         entry = self.open[number]
         entry.answers[job.trial.name] = job.trial, answer
-        return self._rung(number, entry) if len(entry.answers) == len(self.pairs) else []
+        with self._reached():
+            return self._rung(number, entry) if len(entry.answers) == len(self.pairs) else []
 
     def _tell(self) -> None:
         while self.closing:
@@ -238,8 +285,6 @@ class Study:
 
 def _suggest(trial: optuna.Trial, key: str, found: Range) -> Any:
     """A value of a range; what was suggested for this trial before stays."""
-    import json
-
     if found.choice is not None:
         names = [json.dumps(value) for value in found.choice]  # Optuna keeps plain values only
         return found.choice[names.index(trial.suggest_categorical(key, names))]
@@ -247,6 +292,34 @@ def _suggest(trial: optuna.Trial, key: str, found: Range) -> Any:
         return trial.suggest_int(key, *found.integer)
     low, high = found.log or found.uniform or (0.0, 1.0)
     return trial.suggest_float(key, low, high, log=found.log is not None)
+
+
+def _storage(url: str) -> Any:
+    """Optuna's storage at a URL."""
+    from optuna.storages import RDBStorage, get_storage
+    from sqlalchemy.exc import IntegrityError, OperationalError
+
+    waiting = {"connect_args": {"timeout": BUSY}} if url.startswith("sqlite") else None
+    for left in reversed(range(TRIES)):
+        try:
+            return get_storage(RDBStorage(url, waiting) if waiting else url)
+        except (IntegrityError, OperationalError) as error:
+            # Two processes that make the tables of a new study at once: the slower one finds them the next time.
+            if not left or not ("already exists" in str(error) or "UNIQUE" in str(error)):
+                raise
+            time.sleep(0.1)
+    raise AssertionError
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    account, at, place = url.rpartition("@")
+    scheme, mark, name = account.partition("://")
+    return f"{scheme}{mark}{name.partition(':')[0]}{at}{place}" if at and mark else url
+
+
+def _free(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in FREE)
 
 
 def _line(error: Exception) -> str:
