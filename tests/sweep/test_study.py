@@ -215,6 +215,16 @@ def command(spec: Path, runs: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.slow
+def test_many_processes_begin_one_study_at_once(tmp_path: Path) -> None:
+    """Without trying again most of them end with an error: Optuna makes the tables of a new storage unguarded."""
+    code = "import sys; from dnnrun.sweep.search import study; study._storage(sys.argv[1]).get_all_studies()"
+    line = [sys.executable, "-c", code, f"sqlite:///{tmp_path / 'new.db'}"]
+    processes = [subprocess.Popen(line, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    talk = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 6, talk
+
+
+@pytest.mark.slow
 def test_two_processes_share_one_study(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
     sweep = {"ranges": RANGES, "search": "tpe", "trials": 10, "confirm": 0, "storage": storage}
