@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -115,16 +115,17 @@ def assemble(
     manifest: Mapping[str, Any] | None = None,
     sources: Sequence[str] | None = None,
     devices: Literal["all"] | None = None,
+    read: Callable[[Spec, Places], Dataset] = read_data,
 ) -> Assembly:
     """Read the data while JAX starts, then build everything but the program of a phase.
 
     `threads` stands in for an `auto` of the spec. `manifest`, of a checkpoint to go on from or to evaluate, tells the
     scaling, the resizing and the transfer that were settled then. `sources` stand in for those of the spec's transfer,
-    `devices` for what the spec says of them.
+    `devices` for what the spec says of them. `read` gives the rows.
     """
     donors = [] if manifest is not None else open_donors(spec, sources)
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read_data, spec, places)
+        reading = pool.submit(read, spec, places)
         machine = prepare(spec.train.device, spec.train.threads, cache, threads, devices or spec.train.devices)
         from dnnrun.nn.network import Split
 

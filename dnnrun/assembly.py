@@ -116,8 +116,6 @@ class Assembly:
         Returns the state, with a fresh optimizer, and the frozen tensors. Compiles, and runs the frozen first layers
         once over the data where they are cached.
         """
-        from dnnrun.train.program import Program
-
         phase = self.phases[number]
         joined = {name: after for p, after in zip(self.phases, began, strict=False) for name in p.joins}
         later = frozenset(name for p in self.phases[number:] for name in p.trainable | p.moving)
@@ -127,20 +125,18 @@ class Assembly:
         features = cached_features(self, phase.first, tensors) if phase.first else None
         first = 0 if features is None else phase.first
         self._place(features)
-        self.program = Program(
-            self.split,
-            self.objective,
-            phase.trainable,
-            phase.moving,
-            first,
-            joined=joined,
-            factors=factors,
-            later=later,
-            spread=self.spread,
+        self.program = self.make(
+            trainable=phase.trainable, moving=phase.moving, first=first, joined=joined, factors=factors, later=later
         )
         state, frozen = self.program.begin(tensors)
         self.program.compile(state, frozen, self.data)
         return state, frozen
+
+    def make(self, **phase: Any) -> Program:
+        """The program of a phase, not compiled yet."""
+        from dnnrun.train.program import Program
+
+        return Program(self.split, self.objective, **phase, spread=self.spread)
 
     def _place(self, features: np.ndarray | None) -> None:
         """Let training go on from these features, or from the rows as they are where there are none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +30,9 @@ from dnnrun.watch import Watcher
 if TYPE_CHECKING:
     from dnnrun.assembly import Assembly
 
-__all__ = ["Result", "train"]
+__all__ = ["Assemble", "Result", "train"]
+
+Assemble = Callable[..., "Assembly"]
 
 
 def train(
@@ -45,13 +47,15 @@ def train(
     age: float = 0.0,
     unseen: frozenset[str] = frozenset(),
     team: Team | None = None,
+    assemble: Assemble | None = None,
 ) -> Result:
     """Train what `spec` says into a new directory under `runs`, or go on with the newest one of its name.
 
     `stop` is asked between chunks and answers with a signal's number to end politely. `cache` keeps compiled code.
     `age` is how many seconds ago the program began. Raises the errors of dnnrun.errors; Interrupted after a signal.
     Splits in `unseen` are not measured at the end. What cannot begin leaves no run directory behind. `team` makes this
-    process one of several that train together, each calling this function with the same arguments.
+    process one of several that train together, each calling this function with the same arguments. `assemble`
+    stands in for dnnrun.assemble.assemble, for a process that trains many times.
     """
     if spec.sweep is not None:
         raise SpecError(["sweep: train runs one trial; use dnnrun sweep, or leave the section out with sweep=null"])
@@ -64,11 +68,13 @@ def train(
     if resume:
         directory = newest(runs, spec.name)
         with directory.lock():
-            return _resume(spec, directory, Journal(watcher, directory), places, stop, cache, began, unseen, team)
+            return _resume(
+                spec, directory, Journal(watcher, directory), places, stop, cache, began, unseen, team, assemble
+            )
     files.make_folder(runs / spec.name, exist_ok=True)
     journal = Journal(watcher, None)
     tell(team, {}, None, None)
-    parts, found = _assemble(spec, journal, places, cache, None, team)
+    parts, found = _assemble(spec, journal, places, cache, None, team, assemble)
     directory = create(runs, spec.name, dump(spec), {"status": "created", "name": spec.name})
     with directory.lock():
         journal.open(directory)
@@ -85,6 +91,7 @@ def _resume(
     began: float,
     unseen: frozenset[str],
     team: Team,
+    assemble: Assemble | None,
 ) -> Result:
     point = _reopen(directory, spec)
     if point and _finished(spec, journal.meta, point):
@@ -95,7 +102,7 @@ def _resume(
         return Result(**{**journal.meta["result"], "run": directory.path})
     with _failures(journal):
         tell(team, journal.meta, point, None)
-        parts, found = _assemble(spec, journal, places, cache, point, team)
+        parts, found = _assemble(spec, journal, places, cache, point, team, assemble)
     return _train(spec, directory, parts, found, journal, point, stop, began, unseen, team)
 
 
@@ -196,12 +203,19 @@ def _finished(spec: Spec, meta: Mapping[str, Any], point: Checkpoint) -> bool:
 
 
 def _assemble(
-    spec: Spec, journal: Journal, places: Places, cache: Path | None, point: Checkpoint | None, team: Team
+    spec: Spec,
+    journal: Journal,
+    places: Places,
+    cache: Path | None,
+    point: Checkpoint | None,
+    team: Team,
+    assemble: Assemble | None = None,
 ) -> tuple[Assembly, dict[str, Any]]:
     """The objects that train, and what meta.json says of them; a transfer's plan is told."""
     with ThreadPoolExecutor(1) as pool:
         describing = pool.submit(environment.describe)
-        from dnnrun.assemble import assemble
+        if assemble is None:
+            from dnnrun.assemble import assemble
 
         threads = journal.meta.get("threads") if spec.train.threads == "auto" else None
         sources = [source["checkpoint"] for source in journal.meta.get("sources", ())] or None

@@ -86,6 +86,8 @@ class Dataset:
     `features` is (rows, width), uint8 or float32, unscaled; `labels` (rows,) int32; `splits` maps the names of the
     splits that have rows (train, validation, test) to (start, stop). `classes`, `image` and `largest` are as in Raw,
     after the selection. `hash` is the sha256 (hex) of the source's content, the rows chosen, and their labels.
+    `origin`, (rows,) int64, says which row of the source each one is, test rows counted after those to train on;
+    `fingerprint` is the source's.
     """
 
     features: np.ndarray
@@ -95,6 +97,17 @@ class Dataset:
     image: tuple[int, int, int] | None
     largest: float
     hash: str
+    origin: np.ndarray
+    fingerprint: str
+
+    @property
+    def content(self) -> str:
+        """A sha256 (hex) of which rows these are: the same for the same rows in another order or of other splits."""
+        import numpy as np
+
+        digest = hashlib.sha256(json.dumps([self.fingerprint, self.width]).encode())
+        digest.update(np.sort(self.origin).astype("<i8").tobytes())
+        return digest.hexdigest()
 
     @property
     def width(self) -> int:
@@ -166,7 +179,10 @@ def _arrange(raw: Raw, chosen: dict[str, Any], labels: dict[str, Any], classes: 
         np.take(source.features, chosen[split], axis=0, out=features[start:stop], mode="clip")
         splits[split], start = (start, stop), stop
     joined = np.concatenate([labels[split] for split in SPLITS]).astype(np.int32, copy=False)
-    return Dataset(features, joined, splits, classes, raw.image, raw.largest, digest.hexdigest())
+    after = len(raw.train.labels)
+    origin = np.concatenate([chosen[split] + after * (split == "test") for split in SPLITS]).astype(np.int64)
+    found = digest.hexdigest()
+    return Dataset(features, joined, splits, classes, raw.image, raw.largest, found, origin, raw.fingerprint)
 
 
 def class_numbers(names: tuple[str, ...], wanted: tuple[int | str, ...]) -> list[int]:

@@ -18,7 +18,8 @@ KINDS = ("none", "unit", "standardize")
 
 def dataset(features: np.ndarray, train: int, image: tuple[int, int, int] | None = None) -> Dataset:
     splits = {"train": (0, train), "test": (train, len(features))}
-    return Dataset(features, np.zeros(len(features), np.int32), splits, ("a", "b"), image, 255, "0" * 64)
+    labels, origin = np.zeros(len(features), np.int32), np.arange(len(features))
+    return Dataset(features, labels, splits, ("a", "b"), image, 255, "0" * 64, origin, "0" * 64)
 
 
 def table(dtype: str = "float32", rows: int = 300, width: int = 7) -> np.ndarray:
