@@ -14,12 +14,12 @@ from dnnrun.data.scale import Scaling
 from dnnrun.data.scale import fit as fit_scaling
 from dnnrun.data.select import Dataset, select
 from dnnrun.data.source import Places
-from dnnrun.errors import DataError, DeviceError, TransferError
+from dnnrun.errors import DataError, DeviceError, MemoryShort, TransferError
 from dnnrun.nn.architecture import OUTPUTS, Architecture, is_kernel, lay_out
 from dnnrun.optim.schedule import Horizon
-from dnnrun.spec.sections import Spec
+from dnnrun.spec.sections import Spec, Train
 from dnnrun.store.find import find_checkpoint
-from dnnrun.train.device import Machine, chosen, free_memory, prepare
+from dnnrun.train.device import Machine, chosen, free_memory, prepare, total_memory
 from dnnrun.transfer import plan as transfers
 from dnnrun.transfer.donor import Donor, donor_of
 from dnnrun.transfer.fit import inputs_of
@@ -76,12 +76,13 @@ def _patience(spec: Spec) -> int | None:
 
 
 def check_memory(architecture: Architecture, batch_size: int) -> None:
-    """Raise DeviceError where training would take more memory than is free."""
+    """Raise MemoryShort where training would take more memory than is free, DeviceError for more than there is."""
     width = sum(layer.units for layer in architecture.layers)
     wanted = 4 * (COPIES * architecture.parameters() + 3 * width * max(batch_size, 1000))
     free = free_memory()
     if wanted > free:
-        raise DeviceError(
+        kind = MemoryShort if wanted <= total_memory() else DeviceError
+        raise kind(
             f"model.hidden: a network of {architecture.parameters():,} parameters wants about "
             f"{wanted / 2**30:,.1f} GiB to train, and {free / 2**30:,.1f} GiB are free; "
             "use smaller layers or a larger machine"
@@ -172,7 +173,6 @@ def _phases(parts: Assembly, donors: list[Donor], manifest: Mapping[str, Any] | 
 
 def _objective(spec: Spec, dataset: Dataset) -> tuple[Objective, Plan]:
     from dnnrun.train.loop import Plan
-    from dnnrun.train.program import Objective
 
     options, stopping = spec.train, spec.train.early_stopping
     start, stop = dataset.splits["train"]
@@ -181,12 +181,29 @@ def _objective(spec: Spec, dataset: Dataset) -> tuple[Objective, Plan]:
         raise DataError(
             f"train.batch_size: {options.batch_size} is more than the {stop - start} training rows; use a smaller one"
         )
-    schedule = options.optimizer.learning_rate
-    objective = Objective(
+    plan = Plan(
+        epochs=options.epochs,
+        steps_per_epoch=steps,
+        batch_size=options.batch_size,
+        splits=dict(dataset.splits),
+        monitor=_monitor(spec, dataset),
+        schedule=options.optimizer.learning_rate,
+        patience=_patience(spec),
+        min_delta=stopping.min_delta if stopping else 0.0,
+        cut_every=options.checkpoint_every.steps,
+    )
+    return objective_of(options, steps), plan
+
+
+def objective_of(options: Train, steps: int) -> Objective:
+    """What training minimises and how, at so many steps an epoch."""
+    from dnnrun.train.program import Objective
+
+    return Objective(
         loss=options.loss.build(),
         evaluation_loss=options.loss.evaluation().build(),
         direction=options.optimizer.build(is_kernel),
-        rate=schedule.build(Horizon(steps, options.epochs)),
+        rate=options.optimizer.learning_rate.build(Horizon(steps, options.epochs)),
         batch_size=options.batch_size,
         steps_per_epoch=steps,
         clip=options.clip and options.clip.build(),
@@ -194,18 +211,6 @@ def _objective(spec: Spec, dataset: Dataset) -> tuple[Objective, Plan]:
         l2=options.l2,
         max_norm=options.max_norm,
     )
-    plan = Plan(
-        epochs=options.epochs,
-        steps_per_epoch=steps,
-        batch_size=options.batch_size,
-        splits=dict(dataset.splits),
-        monitor=_monitor(spec, dataset),
-        schedule=schedule,
-        patience=_patience(spec),
-        min_delta=stopping.min_delta if stopping else 0.0,
-        cut_every=options.checkpoint_every.steps,
-    )
-    return objective, plan
 
 
 def _monitor(spec: Spec, dataset: Dataset) -> str:

@@ -98,9 +98,14 @@ class Component(Options):
     @classmethod
     def parse(cls, value: Any) -> Self:
         """The member that `value` (a mapping or a short form) describes; pydantic.ValidationError if it is none."""
-        from pydantic import TypeAdapter
+        return _adapter(cls).validate_python(value)
 
-        return TypeAdapter(cls).validate_python(value)
+
+@cache
+def _adapter(family: type[Component]) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(family)
 
 
 def _required(member: type[Component]) -> list[str]:

@@ -44,6 +44,10 @@ class DeviceError(DnnrunError):
     """A device that was asked for by name and is not there, or too little memory for the network."""
 
 
+class MemoryShort(DeviceError):
+    """Less memory is free than is wanted; beside fewer others it may be enough."""
+
+
 class TransferError(DnnrunError):
     """A reuse, freeze or unfreeze that cannot be carried out as written."""
 

@@ -23,7 +23,7 @@ from dnnrun.sweep.plan import Trial, check, confirming, spec_of
 from dnnrun.sweep.results import Outcome, Ranked, csv_of, parquet_of, rank, rows_of
 from dnnrun.sweep.search import Job, Listed, Search, check_usable, search_of
 
-STATE, OUTCOMES, TRIALS = "sweep.json", "outcomes.jsonl", "trials"
+STATE, OUTCOMES, TRIALS, SHARED = "sweep.json", "outcomes.jsonl", "trials", "shared"
 
 
 class Listener:
@@ -65,6 +65,8 @@ class SweepRun:
         files.write_atomic(self.folder / "results.parquet", parquet_of(rows))
         page = page_of(self.base, self.ranked(), list(self.outcomes.values()), self.folder.name)
         files.write_atomic(self.page, page.encode())
+        if status == "done" and (self.folder / SHARED).is_dir():
+            files.remove_tree(self.folder / SHARED)
 
     def of(self, stage: str) -> list[Outcome]:
         """The outcomes of a stage."""
@@ -213,6 +215,7 @@ def _task(sweep: SweepRun, job: Job, data_dir: Path | None, unseen: tuple[str, .
         "runs": str(sweep.folder / TRIALS),
         "data_dir": None if data_dir is None else str(data_dir),
         "unseen": list(unseen),
+        "shared": str(sweep.folder / SHARED),
     }
 
 

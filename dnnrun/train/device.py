@@ -116,3 +116,13 @@ def free_memory() -> int:
     with suppress(OSError, ValueError):
         free = min(free, int(limit.read_text()) - int(used.read_text()))
     return free
+
+
+def total_memory() -> int:
+    """Bytes of memory that this machine has, or its container allows."""
+    import psutil
+
+    total = psutil.virtual_memory().total
+    with suppress(OSError, ValueError):
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total

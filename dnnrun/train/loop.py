@@ -205,7 +205,7 @@ def _remember(
     if improved:
         kept = {name: value for name, value in frozen.items() if layer_of(name) in program.changing}
         tensors = {**kept, **state.params, **state.statistics}
-        progress.best = Best(value, record["step"], record["epoch"], tensors)
+        progress.best = Best(value, record["step"], record["epoch"], program.hold(tensors))
     if progress.reference is None or sign * value < sign * progress.reference - plan.min_delta:
         progress.reference, progress.stale = value, 0
     else:

@@ -15,6 +15,7 @@ from jax import lax
 
 from dnnrun.nn.architecture import is_kernel, layer_of
 from dnnrun.nn.network import Split, Tensors
+from dnnrun.optim import is_zero
 from dnnrun.optim.constraint import max_norm
 from dnnrun.train.spread import Shares, Spread
 from dnnrun.train.state import Batches, TrainState, fresh_state
@@ -105,7 +106,7 @@ class Program:
         tensors = {**frozen, **state.params, **state.statistics}
         pool = ThreadPoolExecutor(1)
         self._evaluate = pool.submit(
-            lambda: jax.jit(self._score, out_shardings=everywhere).lower(tensors, data, bound, bound).compile()
+            lambda: jax.jit(self.score, out_shardings=everywhere).lower(tensors, data, bound, bound).compile()
         )
         pool.shutdown(wait=False)
 
@@ -115,9 +116,13 @@ class Program:
 
     def evaluate(self, tensors: Tensors, data: Data, start: int, stop: int) -> dict[str, float]:
         """Mean loss and accuracy over the rows `start` to `stop` (excluded), every row once."""
-        score = self._evaluate.result() if self._evaluate else jax.jit(self._score)
+        score = self._evaluate.result() if self._evaluate else jax.jit(self.score)
         loss, correct = score(self.place(self._needed(tensors)), data, np.int32(start), np.int32(stop))
         return {"loss": float(loss) / (stop - start), "accuracy": int(correct) / (stop - start)}
+
+    def hold(self, tensors: Tensors) -> Tensors:
+        """The same tensors, to be kept for long."""
+        return tensors
 
     def _needed(self, tensors: Mapping[str, Any]) -> Tensors:
         return {name: value for name, value in tensors.items() if layer_of(name) in self.used}
@@ -161,9 +166,9 @@ class Program:
         """l1 * sum |w| + l2 * sum w^2 / 2 over the trainable kernels."""
         kernels = [value for name, value in params.items() if is_kernel(name)]
         total = 0.0
-        if self.objective.l1:
+        if not is_zero(self.objective.l1):
             total = total + self.objective.l1 * sum(jnp.sum(jnp.abs(kernel)) for kernel in kernels)
-        if self.objective.l2:
+        if not is_zero(self.objective.l2):
             total = total + self.objective.l2 * sum(jnp.sum(kernel * kernel) for kernel in kernels) / 2
         return total
 
@@ -186,7 +191,8 @@ class Program:
             params = {n: max_norm(v, goal.max_norm) if is_kernel(n) else v for n, v in params.items()}
         return params, optimizer
 
-    def _score(self, tensors: Tensors, data: Data, start: jax.Array, stop: jax.Array):
+    def score(self, tensors: Tensors, data: Data, start: jax.Array, stop: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The sum of the losses and the number of hits over rows `start` to `stop` (excluded)."""
         network = self.split.merge(self.whole(tensors))
 
         def add(number: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

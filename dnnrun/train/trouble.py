@@ -20,6 +20,7 @@ def first_bad_layer(
     Weights come first (a gradient of the step before broke them), then, layer by layer, what is computed from them,
     and last the loss itself.
     """
+    state, frozen = jax.tree.map(jnp.asarray, (state, frozen))
     tensors = {**frozen, **state.statistics, **state.params}
     for tensor in program.split.architecture.tensors:
         if tensor.name in tensors and not bool(jnp.all(jnp.isfinite(tensors[tensor.name]))):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from dnnrun.optim import is_zero
+
 if TYPE_CHECKING:
     import optax
 
@@ -24,7 +26,7 @@ def with_weight_decay(
     The sum is what the learning rate multiplies: theta <- theta - rate * (direction + weight_decay * theta)
     (Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2).
     """
-    if not weight_decay:
+    if is_zero(weight_decay):
         return direction
     import optax
 

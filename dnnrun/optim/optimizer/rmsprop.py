@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from dnnrun.optim import is_zero
 from dnnrun.optim.optimizer import Optimizer
 from dnnrun.optim.optimizer._terms import Decay, Epsilon, with_weight_decay
 from dnnrun.optim.schedule import Constant, Schedule
@@ -39,7 +40,7 @@ class Rmsprop(Optimizer):
             direction = _by_spread(self.decay, self.epsilon, self.initial_accumulator)
         else:
             direction = optax.scale_by_rms(self.decay, self.epsilon, self.initial_accumulator, eps_in_sqrt=True)
-        if self.momentum:
+        if not is_zero(self.momentum):
             direction = optax.chain(direction, optax.trace(self.momentum))
         return with_weight_decay(direction, self.weight_decay, decays)
 

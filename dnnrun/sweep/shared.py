@@ -1,0 +1,118 @@
+"""The rows of a sweep's trials, read from their source once and mapped from disk by every process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dnnrun import files
+from dnnrun.data.select import Dataset, select
+from dnnrun.data.source import Places, Raw, Rows
+from dnnrun.errors import RunDirectoryError
+from dnnrun.spec.sections import Spec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class SharedRows:
+    """Datasets by spec. What is read is kept under `folder`, for other processes too; None: in this process alone.
+
+    Where no seed decides which rows validate, the chosen rows lie on disk in their order and are used where they lie.
+    Where it does, the source's rows lie there, and each trial copies its own choice of them.
+    """
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder
+        self.key, self.newest = "", None
+        self.raws: dict[str, Raw] = {}
+
+    def read(self, spec: Spec, places: Places) -> Dataset:
+        """The rows that the spec names; the newest ones again without reading. Raises DataError."""
+        fixed = in_one_order(spec)
+        key = _key(spec.data.model_dump(mode="json"), None if fixed else spec.seed)
+        if self.newest is None or self.key != key:
+            self.newest = self._arranged(spec, places, key) if fixed else select(self.raw(spec, places), *_of(spec))
+            self.key = key
+        return self.newest
+
+    def raw(self, spec: Spec, places: Places) -> Raw:
+        """The source's rows. Raises DataError."""
+        key = _key(spec.data.source.model_dump(mode="json"))
+        if key not in self.raws:
+            self.raws[key] = self._source(spec, places, key)
+        return self.raws[key]
+
+    def _source(self, spec: Spec, places: Places, key: str) -> Raw:
+        if self.folder is None:
+            return spec.data.source.read(places)
+        if not (self.folder / key).is_dir():
+            raw = spec.data.source.read(places)
+            arrays = {"train": raw.train.features, "train-labels": raw.train.labels}
+            if raw.test:
+                arrays |= {"test": raw.test.features, "test-labels": raw.test.labels}
+            what = {name: getattr(raw, name) for name in ("classes", "image", "largest", "fingerprint")}
+            _publish(self.folder / key, arrays, what)
+        arrays, what = _open(self.folder / key)
+        test = Rows(arrays["test"], arrays["test-labels"]) if "test" in arrays else None
+        return Raw(Rows(arrays["train"], arrays["train-labels"]), test, **what)
+
+    def _arranged(self, spec: Spec, places: Places, key: str) -> Dataset:
+        if self.folder is None:
+            return select(self.raw(spec, places), *_of(spec))
+        if not (self.folder / key).is_dir():
+            found = select(spec.data.source.read(places), *_of(spec))
+            what = {name: getattr(found, name) for name in ("classes", "image", "largest", "hash", "fingerprint")}
+            arrays = {name: getattr(found, name) for name in ("features", "labels", "origin")}
+            _publish(self.folder / key, arrays, {**what, "splits": dict(found.splits)})
+        arrays, what = _open(self.folder / key)
+        splits = {name: tuple(rows) for name, rows in what.pop("splits").items()}
+        return Dataset(**arrays, **what, splits=splits)
+
+
+def in_one_order(spec: Spec) -> bool:
+    """Whether the chosen rows and their order are the same under every seed."""
+    return isinstance(spec.data.validation, int) and spec.data.fold is None
+
+
+def _of(spec: Spec) -> tuple[Any, int]:
+    return spec.data, spec.seed
+
+
+def _key(*what: Any) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _publish(folder: Path, arrays: Mapping[str, np.ndarray], what: Mapping[str, Any]) -> None:
+    """Write a folder of arrays; another process that was faster has written the same."""
+    contents: dict[str, Any] = {f"{name}.npy": _npy(array) for name, array in arrays.items()}
+    files.make_folder(folder.parent, exist_ok=True)
+    try:
+        files.publish_folder(folder, {**contents, "what.json": json.dumps(what).encode()})
+    except RunDirectoryError:
+        if not folder.is_dir():
+            raise
+
+
+def _open(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Its arrays, mapped, and what else is known of them."""
+    import numpy as np
+
+    arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
+    what = json.loads((folder / "what.json").read_text("utf-8"))
+    what |= {"classes": tuple(what["classes"]), "image": what["image"] and tuple(what["image"])}
+    return arrays, what
+
+
+def _npy(array: np.ndarray) -> Iterator[bytes | memoryview]:
+    import numpy as np
+
+    array = np.ascontiguousarray(array)
+    header = BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    yield header.getvalue()
+    yield array.data
