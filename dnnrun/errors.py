@@ -44,6 +44,10 @@ class DeviceError(DnnrunError):
     """A device that was asked for by name and is not there, or too little memory for the network."""
 
 
+class EngineError(DnnrunError):
+    """A sweep's engine that is not installed, cannot be reached, or was asked for what it has not."""
+
+
 class MemoryShort(DeviceError):
     """Less memory is free than is wanted; beside fewer others it may be enough."""
 
