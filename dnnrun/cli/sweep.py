@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dnnrun.cli.engines import Address, EngineName, Jobs, choose_engine
 from dnnrun.cli.output import Json, data_json, table, talk
 from dnnrun.cli.places import DataDir, RunsDir
 
@@ -47,7 +48,9 @@ def sweep(
     against_scratch: Annotated[
         bool, typer.Option("--against-scratch", help="With and without the spec's transfer and pretrain sections.")
     ] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Trials at a time; unset: one a core.")] = None,
+    engine: EngineName = None,
+    address: Address = None,
+    jobs: Jobs = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first trial that fails.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest sweep of this spec.")] = False,
     runs_dir: RunsDir = Path("runs"),
@@ -59,9 +62,7 @@ def sweep(
     from dnnrun.cli.sweeping import Sweeping
     from dnnrun.errors import SpecError
     from dnnrun.spec.load import load
-    from dnnrun.sweep.engine.local import LocalProcesses
     from dnnrun.sweep.run import run_sweep
-    from dnnrun.train.device import available_threads
 
     given = _options(
         {"search": search, "trials": trials, "storage": storage, "seeds": seeds, "folds": folds, "metric": metric}
@@ -75,12 +76,11 @@ def sweep(
     loaded = load(spec, [*given, *(overrides or ())])
     if loaded.sweep is None:
         raise SpecError([f"{spec}: no sweep: section; say what to try, with --grid, --range or --seeds"])
-    engine = LocalProcesses(jobs or available_threads())
+    chosen = choose_engine(loaded, engine, address, jobs)
     with Sweeping(loaded) as heard:
-        heard.say(f"engine: {engine}")
         found = run_sweep(
             loaded,
-            engine,
+            chosen,
             runs=runs_dir,
             data_dir=data_dir,
             resume=resume,

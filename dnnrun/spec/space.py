@@ -137,6 +137,10 @@ class Sweep(Options):
     reference: dict[str, Any] | None = Field(
         default=None, description="key -> value: the setting that the others are compared to; unset: the best one"
     )
+    engine: Literal["auto", "local", "vmap", "ray"] = Field(
+        default="auto",
+        description="what runs the trials: local processes, one program on an accelerator, or a Ray cluster",
+    )
     confirm: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="fresh seeds that the best setting is run on at the end; unset: as many as `seeds`"
     )

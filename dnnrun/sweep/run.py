@@ -108,30 +108,33 @@ def run_sweep(
     where every trial failed or, with `fail_fast`, at the first one, Interrupted after a signal.
     """
     heard = heard or Listener()
-    if base.sweep is None:
-        raise SpecError(["sweep: missing; wanted a sweep: section, or --grid, --range or --seeds"])
-    check(base, base.sweep, () if base.sweep.study else base.sweep.every_setting(base.seed))
-    check_usable(base.sweep)
-    folder = newest(runs, base) if resume else begin(runs, base)
-    with files.lock(folder / ".lock"):
-        sweep = open_sweep(folder, base)
-        search, said = search_of(base, base.sweep, sweep.outcomes, sweep.storage, sweep.owner)
-        if said:
-            heard.say(f"search: {said}")
-        run_search(sweep, search, "search", engine, data_dir, ("test",), fail_fast, stop, heard)
-        ranked = sweep.ranked()
-        if not ranked:
-            sweep.save("failed")
-            raise RunFailed(f"{folder}: no trial was run in the time given; raise sweep.time")
-        if ranked[0].estimate is None or ranked[0].epochs is not None:
-            sweep.save("failed")
-            first = next((outcome for outcome in sweep.outcomes.values() if outcome.status == "failed"), None)
-            if first is None:
-                raise RunFailed(f"{folder}: no trial came to its end; give it more trials or time, and --resume")
-            raise RunFailed(f"{folder}: every trial failed, the first with: {first.error}")
-        best = confirming(base, base.sweep, dict(ranked[0].setting))
-        run_trials(sweep, best, engine, data_dir, (), fail_fast, stop, heard)
-        sweep.save("done")
+    try:
+        if base.sweep is None:
+            raise SpecError(["sweep: missing; wanted a sweep: section, or --grid, --range or --seeds"])
+        check(base, base.sweep, () if base.sweep.study else base.sweep.every_setting(base.seed))
+        check_usable(base.sweep)
+        folder = newest(runs, base) if resume else begin(runs, base)
+        with files.lock(folder / ".lock"):
+            sweep = open_sweep(folder, base)
+            search, said = search_of(base, base.sweep, sweep.outcomes, sweep.storage, sweep.owner)
+            if said:
+                heard.say(f"search: {said}")
+            run_search(sweep, search, "search", engine, data_dir, ("test",), fail_fast, stop, heard)
+            ranked = sweep.ranked()
+            if not ranked:
+                sweep.save("failed")
+                raise RunFailed(f"{folder}: no trial was run in the time given; raise sweep.time")
+            if ranked[0].estimate is None or ranked[0].epochs is not None:
+                sweep.save("failed")
+                first = next((outcome for outcome in sweep.outcomes.values() if outcome.status == "failed"), None)
+                if first is None:
+                    raise RunFailed(f"{folder}: no trial came to its end; give it more trials or time, and --resume")
+                raise RunFailed(f"{folder}: every trial failed, the first with: {first.error}")
+            best = confirming(base, base.sweep, dict(ranked[0].setting))
+            run_trials(sweep, best, engine, data_dir, (), fail_fast, stop, heard)
+            sweep.save("done")
+    finally:
+        engine.close()
     return sweep
 
 
@@ -256,9 +259,10 @@ def open_sweep(folder: Path, base: Spec) -> SweepRun:
 
 
 def _may_change(line: str, old: Spec, new: Spec) -> bool:
-    """Whether a sweep may go on with this difference: more trials, another time, another setting to compare to."""
+    """Whether a sweep may go on with this difference: more trials, another time, another setting to compare to,
+    another engine."""
     assert old.sweep is not None
     assert new.sweep is not None
     if line.startswith("sweep.trials:") and old.sweep.trials and new.sweep.trials:
         return new.sweep.trials > old.sweep.trials
-    return line.startswith(("sweep.time", "sweep.reference"))
+    return line.startswith(("sweep.time", "sweep.reference", "sweep.engine"))

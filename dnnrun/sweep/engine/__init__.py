@@ -39,46 +39,49 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Leave nothing running behind."""
+        """Leave nothing running behind; a second call does nothing."""
         ...
 
 
 def drive(engine: Engine, take: Callable[[], Task | None], stop: Stop) -> Generator[tuple[Task, Answer], None, None]:
     """Give the engine what `take` returns (None: nothing now), and yield each task with its answer as it comes.
 
-    Ends when nothing runs and `take` has nothing. After `stop` answers with a signal's number, nothing more is taken.
+    Ends when nothing runs and `take` has nothing; the engine is then warm for more, and whoever made it closes it. It
+    is closed here where it was ended, or something went wrong. After `stop` answers with a signal's number, nothing more is taken.
     A trial that ran out of memory is run again with half as many at a time, and has failed only when it ran alone.
     """
     limit: int | None = None
     again: deque[Task] = deque()
-    flying: dict[int, bool] = {}  # id of the task -> whether it runs alone
-    ending = False
+    flying: dict[int, int] = {}  # id of the task -> how many ran at a time when it was begun
+    ending, over = False, False
     try:
         while True:
             if not ending and (number := stop()) is not None:
                 engine.end(number)
                 ending = True
-            while not ending and len(flying) < (engine.capacity if limit is None else limit):
+            while not ending and len(flying) < (most := engine.capacity if limit is None else limit):
                 task = again.popleft() if again else take()
                 if task is None:
                     break
-                flying[id(task)] = limit == 1
+                flying[id(task)] = most
                 engine.submit(task)
             if not flying:
+                over = not ending
                 return
             if (found := engine.next(WAIT)) is None:
                 continue
             task, answer = found
-            alone = flying.pop(id(task))
+            most = flying.pop(id(task))
             if answer["status"] == "memory":
                 if ending:
                     answer = {**answer, "status": "interrupted"}
-                elif alone:
+                elif most == 1:
                     answer = {**answer, "status": "failed"}
                 else:
-                    limit = max(1, (engine.capacity if limit is None else limit) // 2)
+                    limit = min(most // 2, engine.capacity if limit is None else limit)
                     again.append(task)
                     continue
             yield task, answer
     finally:
-        engine.close()
+        if not over:
+            engine.close()

@@ -49,7 +49,7 @@ def shares_shape(base: Spec) -> bool:
     if base.sweep is None or not can_share(base):
         return False
     keys = {key for setting in base.sweep.settings for key in setting}
-    keys |= {*base.sweep.grid, *base.sweep.zip, *base.sweep.random}
+    keys |= {*base.sweep.grid, *base.sweep.zip, *base.sweep.ranges}
     free = {f"train.{name}" for name in numbers(base.train)} | {"train.optimizer.learning_rate", "seed"}
     return base.sweep.seeds > 1 or bool(keys & free)
 
