@@ -105,7 +105,7 @@ def _connected(address: str | None, jobs: int | None) -> Any:
         import ray.exceptions
     except ImportError:
         raise EngineError("--engine ray: Ray is not installed; install dnnrun[ray], or use --engine local") from None
-    _reach(address)
+    reach(address)
     own = {name: value for name, value in os.environ.items() if name.startswith("DNNRUN_")}
     more: dict[str, Any] = {"runtime_env": {"env_vars": {**own, "NPROC": "1"}}}
     if address is None:
@@ -117,7 +117,7 @@ def _connected(address: str | None, jobs: int | None) -> Any:
     return ray
 
 
-def _reach(address: str | None) -> None:
+def reach(address: str | None) -> None:
     """Raise EngineError at once where nothing listens, instead of after Ray's own minutes."""
     if address is None or address in ("auto", "local"):
         return
