@@ -18,7 +18,7 @@ HOST = ("early_stopping", "monitor", "checkpoint_every")
 
 
 def numbers(train: Train) -> dict[str, float]:
-    """Key -> value of the optimizer's, its schedule's and the penalties' numbers, but for 0, which leaves a term out."""
+    """Key -> value of the numbers of optimizer, schedule and penalties; a 0 leaves a term out, and is not among them."""
     found = {name: value for name in PENALTIES if (value := getattr(train, name))}
     found |= {".".join(("optimizer", *path)): value for path, value in _floats(train.optimizer)}
     return {name: float(value) for name, value in found.items()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ class RayCluster:
 
     def __init__(self, address: str | None, jobs: int | None):
         self.ray, self.address, self.jobs = _connected(address, jobs), address, jobs
+        self.talk = ExitStack()  # what Ray prints of its workers is no result
+        self.talk.enter_context(redirect_stdout(sys.stderr))
         self.flying: dict[Any, Task] = {}
         self.remote = self.ray.remote(_trial)
         self.ending = False
@@ -58,6 +62,7 @@ class RayCluster:
             self.end(15)
             self.ray.wait(list(self.flying), num_returns=len(self.flying), timeout=60)
         self.ray.shutdown()
+        self.talk.close()
 
     def _answer(self, reference: Any) -> Answer:
         errors = self.ray.exceptions
