@@ -18,7 +18,7 @@ HOST = ("early_stopping", "monitor", "checkpoint_every")
 
 
 def numbers(train: Train) -> dict[str, float]:
-    """Key -> value of the numbers of optimizer, schedule and penalties; a 0 leaves a term out, and is not among them."""
+    """Key -> value of the optimizer's, schedule's and penalties' numbers; a 0, which leaves a term out, is none."""
     found = {name: value for name in PENALTIES if (value := getattr(train, name))}
     found |= {".".join(("optimizer", *path)): value for path, value in _floats(train.optimizer)}
     return {name: float(value) for name, value in found.items()}
@@ -48,8 +48,8 @@ def shape(spec: Spec) -> str:
 
 
 def can_share(spec: Spec) -> bool:
-    """Whether a trial can be a lane: what is transferred trains in phases of its own."""
-    return spec.transfer is None
+    """Whether a trial can be a lane: not where phases or devices of its own train it."""
+    return spec.transfer is None and spec.train.devices == 1
 
 
 def _floats(model: BaseModel) -> Iterator[tuple[tuple[str, ...], float]]:

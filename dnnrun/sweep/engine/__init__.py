@@ -47,7 +47,8 @@ def drive(engine: Engine, take: Callable[[], Task | None], stop: Stop) -> Genera
     """Give the engine what `take` returns (None: nothing now), and yield each task with its answer as it comes.
 
     Ends when nothing runs and `take` has nothing; the engine is then warm for more, and whoever made it closes it. It
-    is closed here where it was ended, or something went wrong. After `stop` answers with a signal's number, nothing more is taken.
+    is closed here where it was ended, or something went wrong. After `stop` answers with a signal's number, nothing
+    more is taken.
     A trial that ran out of memory is run again with half as many at a time, and has failed only when it ran alone.
     """
     limit: int | None = None

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from contextlib import ExitStack, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,8 @@ def _connected(address: str | None, jobs: int | None) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
-        import ray
-        import ray.exceptions
+        ray: Any = import_module("ray")
+        import_module("ray.exceptions")
     except ImportError:
         raise EngineError("--engine ray: Ray is not installed; install dnnrun[ray], or use --engine local") from None
     reach(address)
