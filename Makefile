@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test slow check format
+.PHONY: demo test slow cluster check format
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,15 @@ test: $(VENV)/installed
 
 slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow -n logical --dist load
+
+# Ray is large: an environment of its own.
+$(VENV)-ray/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-ray
+	$(VENV)-ray/bin/pip install --quiet --constraint constraints.txt --editable '.[test,ray]'
+	touch $@
+
+cluster: $(VENV)-ray/installed
+	$(VENV)-ray/bin/python -m pytest tests/sweep/test_ray.py -m 'slow or not slow'
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check .

@@ -26,7 +26,7 @@ SPEC = """\
 name: bench
 data: {{source: {source}, validation: {validation}}}
 model: {{hidden: [100, 100]}}
-train: {{epochs: {epochs}, batch_size: 50, threads: 1}}
+train: {{epochs: {epochs}, batch_size: 50, threads: 1, optimizer: adam}}
 """
 GRID = "train.optimizer.learning_rate"
 RATES = (0.001, 0.002)
