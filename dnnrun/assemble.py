@@ -21,7 +21,8 @@ from dnnrun.spec.sections import Spec, Train
 from dnnrun.store.find import find_checkpoint
 from dnnrun.train.device import Machine, chosen, free_memory, prepare, total_memory
 from dnnrun.transfer import plan as transfers
-from dnnrun.transfer.donor import Donor, donor_of
+from dnnrun.transfer.checkpoint_donor import donor_of
+from dnnrun.transfer.donor import Donor
 from dnnrun.transfer.fit import inputs_of
 from dnnrun.transfer.phases import Phase, phases_of
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -235,10 +234,7 @@ def _assemble(
     if parts.transfer:
         found["transfer"] = parts.transfer
     if plan := parts.reuse:
-        found["sources"] = [
-            {"checkpoint": str(donor.folder), "manifest": hashlib.sha256(donor.manifest_bytes()).hexdigest()}
-            for donor in plan.donors
-        ]
+        found["sources"] = [{"checkpoint": str(donor.where), "manifest": donor.fingerprint()} for donor in plan.donors]
         journal.table(plan.rows())
         journal.say(f"unused in the source: {', '.join(plan.unused) or 'nothing'}")
         for note in plan.notes:

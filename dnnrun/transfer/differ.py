@@ -11,17 +11,20 @@ from dnnrun.transfer.donor import Donor
 
 def differences(layer: Layer, donor: Donor, source: str, classes: Sequence[str]) -> list[str]:
     """A line for each way in which `layer` differs from the donor's layer `source`, its tensors apart."""
-    theirs = donor.architecture.layers[donor.layers.index(source)]
-    found = []
-    mine, there = layer.activation.model_dump(mode="json"), theirs.activation.model_dump(mode="json")
-    if mine != there:
+    theirs, found = donor.known(source), []
+    mine = layer.activation.model_dump(mode="json")
+    if theirs.activation is None:
+        found.append(f"{layer.name}: {donor.name} does not say its activation; here it is {_words(mine)}")
+    elif mine != (there := theirs.activation.model_dump(mode="json")):
         found.append(f"{layer.name}: its activation here is {_words(mine)}, in the source {_words(there)}")
-    if layer.batch_norm and theirs.batch_norm:
+    if layer.batch_norm:
         for option in ("position", "epsilon"):
-            here, was = getattr(layer.batch_norm, option), getattr(theirs.batch_norm, option)
-            if here != was:
+            here, was = getattr(layer.batch_norm, option), theirs.batch_norm.get(option)
+            if was is None:
+                found.append(f"{layer.name}: {donor.name} does not say its batch_norm.{option}; here it is {here}")
+            elif here != was:
                 found.append(f"{layer.name}: batch_norm.{option} here is {here}, in the source {was}")
-    if layer.name == source == OUTPUTS and tuple(classes) != donor.classes:
+    if layer.name == source == OUTPUTS and donor.classes is not None and tuple(classes) != donor.classes:
         found.append(f"{OUTPUTS}: its classes here are {', '.join(classes)}, in the source {', '.join(donor.classes)}")
     return found
 

@@ -2,113 +2,97 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
-from dnnrun.errors import CheckpointError, TransferError
-from dnnrun.nn.architecture import Architecture, Model, lay_out
-from dnnrun.store import tensors
-from dnnrun.store.checkpoint import MANIFEST, MODEL, TRAIN, Checkpoint
+from dnnrun.nn.activation import Activation
 
 OPTIMIZER = "optimizer/"
 
 
 @dataclass(frozen=True)
-class Donor:
+class Known:
+    """What a source says of a layer beside its tensors: None, or an option left out, where it does not say."""
+
+    activation: Activation | None
+    batch_norm: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Donor(ABC):
     """A network that layers are taken from; `name` is how the spec calls it."""
 
     name: str
-    checkpoint: Checkpoint
-    architecture: Architecture
 
     @property
-    def folder(self) -> Path:
-        return self.checkpoint.folder.absolute()
+    @abstractmethod
+    def where(self) -> Path:
+        """Its folder or file, absolute; opening that again gives the same donor."""
 
     @property
+    @abstractmethod
     def layers(self) -> tuple[str, ...]:
-        return self.architecture.names
+        """The names of its layers, first to last."""
 
     @property
+    @abstractmethod
     def described(self) -> Mapping[str, Mapping[str, Any]]:
         """Tensor name -> its shape, dtype and sha256."""
-        return self.checkpoint.manifest["tensors"][MODEL]
 
     @property
+    @abstractmethod
     def features(self) -> int:
         """The width of its inputs."""
-        return self.architecture.features
 
     @property
     def image(self) -> tuple[int, int, int] | None:
         """Height, width and channels of the images it was trained on, None where they were none."""
-        image = self.checkpoint.manifest.get("image")
-        return image and (image[0], image[1], image[2])
+        return None
 
     @property
     def largest(self) -> float | None:
         """The largest value that a pixel of its images could have, None where that is not known."""
-        return self.checkpoint.manifest.get("largest")
+        return None
 
     @property
     def preprocessing(self) -> Any:
-        """How its inputs were scaled, as Scaling.to_json wrote it."""
-        return self.checkpoint.manifest["preprocessing"]
+        """How its inputs were scaled, as Scaling.to_json wrote it; None where that is not known."""
+        return None
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(self.checkpoint.manifest["classes"])
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of its outputs, None where they have none."""
+        return None
 
     @property
     def optimizer(self) -> Mapping[str, Any]:
         """The options of the optimizer that trained it."""
-        return self.checkpoint.manifest["spec"].get("train", {}).get("optimizer", {})
+        return {}
 
+    def resolve(self, layer: str) -> str:
+        """The layer's name here, where the source itself knows it by another one."""
+        return layer
+
+    @abstractmethod
+    def known(self, layer: str) -> Known:
+        """What is known of one of its `layers`."""
+
+    @abstractmethod
     def read(self, names: Iterable[str]) -> dict[str, np.ndarray]:
         """The named tensors, verified, and no others."""
-        return self.checkpoint.model(names)
 
     def optimizer_tensors(self) -> list[str] | None:
-        """The names of the optimizer's state, None where the checkpoint holds the weights alone."""
-        described = self.checkpoint.manifest["tensors"].get(TRAIN)
-        return None if described is None else [name for name in described if name.startswith(OPTIMIZER)]
+        """The names of the optimizer's state, None where there are the weights alone."""
+        return None
 
     def read_optimizer(self) -> dict[str, np.ndarray]:
         """The optimizer's state, verified, and nothing else of the training."""
-        described = self.checkpoint.manifest["tensors"][TRAIN]
-        return tensors.read(self.folder / TRAIN, described, self.optimizer_tensors())
+        raise LookupError(f"{self.name} has no optimizer state")
 
-    def manifest_bytes(self) -> bytes:
-        """The manifest as it stands on disk, which tells every tensor's checksum."""
-        return (self.checkpoint.folder / MANIFEST).read_bytes()
-
-
-def donor_of(name: str, checkpoint: Checkpoint) -> Donor:
-    """A checkpoint as a donor. Raises TransferError where it has layers that dnnrun does not build."""
-    manifest = checkpoint.manifest
-    try:
-        model = Model.model_validate(manifest["spec"]["model"])
-        plan = lay_out(model, manifest["features"], len(manifest["classes"]))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in ("model", *first["loc"]))
-        raise _unknown(name, f"{where}: {first['msg']}") from None
-    except (LookupError, TypeError) as error:
-        raise CheckpointError(
-            f"{checkpoint.folder / MANIFEST}: does not describe a network ({error!r}); the checkpoint is damaged"
-        ) from None
-    if list(plan.names) != manifest["layers"]:
-        raise _unknown(name, f"its layers are {', '.join(map(str, manifest['layers']))}")
-    return Donor(name, checkpoint, plan)
-
-
-def _unknown(name: str, what: str) -> TransferError:
-    return TransferError(
-        f"{name}: has layers that this dnnrun does not build ({what}); "
-        "reuse another run, or install the dnnrun or the package that trained it"
-    )
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A sha256 that changes with any tensor."""

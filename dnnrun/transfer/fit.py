@@ -41,6 +41,10 @@ def inputs_of(
             f"transfer: the data has {dataset.width} features and {first} of {donor.name} takes {donor.features}; "
             f"no image is known on both sides, so nothing can be resized. Use the same columns, or do not reuse {first}"
         )
+    if donor.preprocessing is None:
+        if scale is None:
+            notes.append(f"{donor.name} does not say how its inputs were scaled; the data's own default is taken")
+        return None, how, notes
     theirs = Scaling.from_json(donor.preprocessing)
     if scale is not None:
         if theirs.type != scale:
@@ -63,7 +67,7 @@ def _donor_of_first(options: Transfer | None, donors: Sequence[Donor], first: st
     for part, donor in zip(options.parts, donors, strict=True):
         if matching(part.reuse, [first]):
             source = next((old for old, new in part.rename.items() if new == first), first)
-            return donor if source == donor.layers[0] else None
+            return donor if donor.resolve(source) == donor.layers[0] else None
     return None
 
 

@@ -101,7 +101,7 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` says under `transfer`."""
-        source = [str(donor.folder) for donor in self.donors]
+        source = [str(donor.where) for donor in self.donors]
         return {
             "source": source[0] if len(source) == 1 else source,
             "reused": self.reused,
@@ -140,7 +140,8 @@ def make_plan(options: Transfer, architecture: Architecture, donors: Sequence[Do
 def _take(part: Part, donor: Donor, architecture: Architecture, before: Container[str]) -> dict[str, str]:
     """New layer -> the donor's layer, for one source; without those that come from a source `before`."""
     matched = required("transfer.reuse", part.reuse, architecture.names)
-    for old, new in part.rename.items():
+    rename = {donor.resolve(old): new for old, new in part.rename.items()}
+    for old, new in rename.items():
         if old not in donor.layers:
             raise TransferError(
                 f"transfer.rename: {donor.name} has no layer {old}; its layers are {', '.join(donor.layers)}"
@@ -149,14 +150,14 @@ def _take(part: Part, donor: Donor, architecture: Architecture, before: Containe
             raise TransferError(
                 f"transfer.rename: {old} -> {new}, and {new} is not among the reused layers ({', '.join(matched)})"
             )
-    if len(set(part.rename.values())) < len(part.rename):
+    if len(set(rename.values())) < len(rename):
         raise TransferError("transfer.rename: two layers get the same name; give each its own")
-    renamed = {new: old for old, new in part.rename.items()}
+    renamed = {new: old for old, new in rename.items()}
     found = {name: renamed.get(name, name) for name in matched if name not in before}
-    given = [name for name in found if name not in renamed and name in part.rename]
+    given = [name for name in found if name not in renamed and name in rename]
     if given:
         raise TransferError(
-            f"transfer.rename: {', '.join(f'{old} -> {part.rename[old]}' for old in given)}, and {part.reuse!r} wants "
+            f"transfer.rename: {', '.join(f'{old} -> {rename[old]}' for old in given)}, and {part.reuse!r} wants "
             f"a layer of the source for {', '.join(given)} too; narrow the pattern, or rename another layer to it"
         )
     if absent := [name for name, source in found.items() if source not in donor.layers]:
@@ -209,7 +210,7 @@ def _check_optimizer(donors: Sequence[Donor], taken: Mapping[str, Taken], first:
         raise TransferError(f"{what}: found that of {theirs} in {donor.name}, wanted {mine}; use {theirs}{advice}")
     names = donor.optimizer_tensors()
     if names is None:
-        raise TransferError(f"{what}: {donor.folder} holds the weights alone; name the run's `last`{advice}")
+        raise TransferError(f"{what}: {donor.where} holds the weights alone; name the run's `last`{advice}")
     if any(not name.startswith(f"{OPTIMIZER}0/") for name in names):
         raise TransferError(f"{what}: layers of {donor.name} began to learn at different times{advice}")
 

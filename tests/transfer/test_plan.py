@@ -9,7 +9,7 @@ import pytest
 
 from dnnrun.errors import SpecError, TransferError
 from dnnrun.store.find import find_checkpoint
-from dnnrun.transfer.donor import donor_of
+from dnnrun.transfer.checkpoint_donor import donor_of
 from tests.transfer.sources import ADAM, planned, refused, spec_of, written
 
 DEEP = {"hidden": [4] * 12}
