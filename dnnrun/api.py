@@ -26,6 +26,7 @@ Source = str | Path | Sequence[str | Path | Mapping[str, Any]]
 class Reuse(TypedDict, total=False):
     """The options of `transfer` and `plan`: the keys of a spec's `transfer` section, with what they take there."""
 
+    map: str | Path
     reuse: str
     rename: Mapping[str, str]
     freeze: str

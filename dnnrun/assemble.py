@@ -15,6 +15,7 @@ from dnnrun.data.scale import fit as fit_scaling
 from dnnrun.data.select import Dataset, select
 from dnnrun.data.source import Places
 from dnnrun.errors import DataError, DeviceError, MemoryShort, TransferError
+from dnnrun.foreign import is_foreign, open_donor
 from dnnrun.nn.architecture import OUTPUTS, Architecture, is_kernel, lay_out
 from dnnrun.optim.schedule import Horizon
 from dnnrun.spec.sections import Spec, Train
@@ -24,6 +25,7 @@ from dnnrun.transfer import plan as transfers
 from dnnrun.transfer.checkpoint_donor import donor_of
 from dnnrun.transfer.donor import Donor
 from dnnrun.transfer.fit import inputs_of
+from dnnrun.transfer.options import Part
 from dnnrun.transfer.phases import Phase, phases_of
 
 if TYPE_CHECKING:
@@ -45,7 +47,17 @@ def open_donors(spec: Spec, sources: Sequence[str] | None = None) -> list[Donor]
         return []
     parts = spec.transfer.parts
     paths = sources or [part.from_ for part in parts]
-    return [donor_of(part.from_, find_checkpoint(path)) for part, path in zip(parts, paths, strict=True)]
+    return [_open_donor(part, path) for part, path in zip(parts, paths, strict=True)]
+
+
+def _open_donor(part: Part, source: str) -> Donor:
+    """The run, checkpoint or foreign file at `source`."""
+    path = Path(source)
+    if is_foreign(path):
+        return open_donor(part.from_, path, part.map)
+    if part.map is not None:
+        raise TransferError(f"transfer.map: {part.from_} is no file of another framework; leave the map out")
+    return donor_of(part.from_, find_checkpoint(path))
 
 
 def plan_transfer(spec: Spec, places: Places) -> transfers.Plan:

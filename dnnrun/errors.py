@@ -63,6 +63,14 @@ class MissingExtra(DnnrunError):
         super().__init__(f"{where} wants {package}, which is not installed; pip install 'dnnrun[{extra}]'")
 
 
+class InteropError(DnnrunError):
+    """A file of another framework that cannot be read, understood, or written."""
+
+
+class ZooError(DnnrunError):
+    """A model that the zoo lacks, cannot take, or whose files are not what was catalogued."""
+
+
 class RunFailed(DnnrunError):
     """The input was fine and the run failed: a loss that is not finite, a disk that is full."""
 

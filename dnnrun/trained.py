@@ -159,7 +159,9 @@ def evaluate(
     spec = spec.model_copy(update={"train": here})
     manifest = trained.checkpoint.manifest
     parts = assemble(spec, places or Places(), cache, None if threads == "auto" else threads, manifest)
-    if parts.dataset.hash != manifest["data_hash"] and watcher:
+    if misfit := parts.architecture.misfit({name: value.shape for name, value in tensors.items()}):
+        raise DataError(f"{trained.checkpoint.folder}: {misfit}: the data is not of the kind that it was trained on")
+    if manifest["data_hash"] not in (None, parts.dataset.hash) and watcher:
         watcher.warn("the data is not what this network was trained with; the numbers are of the data as it is now")
     chosen = split or next(name for name in SPLITS if name in parts.dataset.splits)
     start, stop = parts.dataset.splits.get(chosen, (0, 0))

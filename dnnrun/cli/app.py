@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dnnrun import __version__
-from dnnrun.cli import runs, show, specs, sweep, train, transfer
+from dnnrun.cli import interop, runs, show, specs, sweep, train, transfer
 from dnnrun.cli.output import data, mute, stand_in, talk, told
 
 VERBS: dict[str, Callable[..., Any]] = {
@@ -21,6 +21,8 @@ VERBS: dict[str, Callable[..., Any]] = {
     "transfer": transfer.transfer,
     "sweep": sweep.sweep,
     "eval": train.evaluate,
+    "import": interop.import_,
+    "export": interop.export,
     "runs": runs.runs,
     "show": show.show,
     "validate": specs.validate,

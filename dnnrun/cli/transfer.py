@@ -19,7 +19,10 @@ def transfer(
         Text, typer.Argument(metavar="[SPEC]", help="A spec; without one, that of the source again.")
     ] = None,
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
-    source: Annotated[Text, typer.Option("--from", help="A run or a checkpoint; unset: the newest run.")] = None,
+    source: Annotated[
+        Text, typer.Option("--from", help="A run, checkpoint or foreign file; unset: the newest run.")
+    ] = None,
+    map: Annotated[Text, typer.Option(help="YAML that names the tensors of a foreign file.")] = None,
     reuse: Annotated[Text, typer.Option(help="Pattern of the layers to take over (default hidden.*).")] = None,
     freeze: Annotated[Text, typer.Option(help="Pattern of the layers that do not learn.")] = None,
     train: Annotated[Text, typer.Option(help="Pattern of the layers that learn; all others are frozen.")] = None,
@@ -51,6 +54,7 @@ def transfer(
     if spec is not None and _is_override(spec):
         spec, overrides = None, [spec, *(overrides or [])]
     options: dict[str, Any] = {
+        "map": map,
         "reuse": reuse,
         "freeze": freeze,
         "train": train,

@@ -33,7 +33,8 @@ class Stall(Options):
 class Part(Options):
     """One of several sources, in order: a layer comes from the first whose `reuse` matches it."""
 
-    from_: str = Field(alias="from", description="a run, or a checkpoint folder")
+    from_: str = Field(alias="from", description="a run, a checkpoint folder, or a file of another framework")
+    map: str | None = Field(default=None, description="YAML file: our tensors -> those of a foreign file")
     reuse: Pattern = Field(default="hidden.*", description="which layers, by name")
     rename: LayerNames = Field(default_factory=dict, description="layer of the source -> its name here")
 
@@ -42,8 +43,10 @@ class Transfer(Options):
     """What is reused of networks trained before, and what of it learns again. Patterns match whole layer names."""
 
     from_: str | Annotated[tuple[str | Part, ...], Field(strict=False, min_length=1)] = Field(
-        alias="from", description="a run or a checkpoint; or a list of these, or of {from, reuse, rename}"
+        alias="from",
+        description="a run, a checkpoint or a file of another framework; or a list of these, or of mappings",
     )
+    map: str | None = Field(default=None, description="YAML file: our tensors -> those of a foreign file")
     reuse: Pattern = Field(default="hidden.*", description="which layers of the new network come from the source")
     rename: LayerNames = Field(default_factory=dict, description="layer of the source -> its name here")
     freeze: Pattern | None = Field(default=None, description="which layers do not learn")
@@ -68,8 +71,8 @@ class Transfer(Options):
     def _consistent(self) -> Transfer:
         if self.freeze is not None and self.train is not None:
             raise ValueError("freeze and train say the same thing from two sides; give one of them")
-        if not isinstance(self.from_, str) and (self.rename or "reuse" in self.model_fields_set):
-            raise ValueError("with several sources, reuse and rename belong to each entry of `from`")
+        if not isinstance(self.from_, str) and (self.rename or self.map or "reuse" in self.model_fields_set):
+            raise ValueError("with several sources, reuse, rename and map belong to each entry of `from`")
         stalls = [isinstance(when, Stall) for when in self.unfreeze.values()]
         if any(stalls) and not all(stalls):
             raise ValueError("unfreeze mixes epochs and stalls, whose order nobody can know; use one of them")
@@ -79,5 +82,7 @@ class Transfer(Options):
     def parts(self) -> tuple[Part, ...]:
         """The sources in order, with what is reused of each."""
         if isinstance(self.from_, str):
-            return (Part.model_validate({"from": self.from_, "reuse": self.reuse, "rename": self.rename}),)
+            return (
+                Part.model_validate({"from": self.from_, "map": self.map, "reuse": self.reuse, "rename": self.rename}),
+            )
         return tuple(Part.model_validate({"from": entry}) if isinstance(entry, str) else entry for entry in self.from_)

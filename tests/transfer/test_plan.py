@@ -181,7 +181,7 @@ BAD_SECTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "reuse beside several sources": (
         {"from": ["a", "b"], "reuse": ".*"},
-        "spec: transfer: with several sources, reuse and rename belong to each entry of `from`",
+        "spec: transfer: with several sources, reuse, rename and map belong to each entry of `from`",
     ),
 }
 

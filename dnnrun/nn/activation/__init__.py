@@ -35,6 +35,10 @@ class Activation(Component):
         """The tensors learned for a layer of `units` outputs, by name."""
         return {}
 
+    def still(self) -> Activation:
+        """What it is in evaluation: itself, unless it is random."""
+        return self
+
     def build(self) -> Callable[..., Array]:
         """The function, JAX imported inside."""
         raise TypeError(f"{type(self).__name__} does not say what it computes")

@@ -83,6 +83,10 @@ class RReLU(Activation):
             raise ValueError(f"lower ({self.lower:g}) is above upper ({self.upper:g}); give lower <= upper")
         return self
 
+    def still(self) -> LeakyReLU:
+        """With the mean slope."""
+        return LeakyReLU(slope=(self.lower + self.upper) / 2)
+
     def build(self) -> Callable[..., Array]:
         import jax
         import jax.numpy as jnp

@@ -1,0 +1,1 @@
+"""Our networks written for other frameworks, each file checked by running it there."""

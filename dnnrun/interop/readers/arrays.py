@@ -1,0 +1,95 @@
+"""NumPy's .npy and .npz: headers are checked against the file before anything is allocated; pickles are refused."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from dnnrun.errors import InteropError
+from dnnrun.interop.names import natural
+from dnnrun.interop.weights import Weights
+
+HEADER = 10_000  # bytes; that of a real array has about 100
+OWN = "dnnrun.json"  # where an export of dnnrun says what it is
+
+
+def read_npz(path: Path) -> Weights:
+    """The arrays of an .npz file, none of whose names carries a convention. Raises InteropError."""
+    tensors: dict[str, np.ndarray] = {}
+    own = None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                name = member.filename.removesuffix(".npy")
+                if member.filename == OWN:
+                    own = own_json(path, archive.open(member).read(1 << 24))
+                    continue
+                with archive.open(member) as file:
+                    tensors[name] = _array(f"{path}: {name}", file, member.file_size)  # type: ignore[arg-type]
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise InteropError(f"{path}: not a whole .npz file ({error}); save it again") from None
+    if not tensors:
+        raise InteropError(f"{path}: has no arrays; wanted an .npz file as numpy.savez writes it")
+    return Weights("npz", dict(sorted(tensors.items(), key=lambda item: natural(item[0]))), own=own)
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """One array. Raises InteropError where the file is none, holds pickled objects, or is cut short."""
+    try:
+        with path.open("rb") as file:
+            return _array(str(path), file, path.stat().st_size)
+    except OSError as error:
+        raise InteropError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def own_json(where: object, text: bytes | str) -> Mapping[str, Any]:
+    """What an export of dnnrun says of itself. Raises InteropError where that is no JSON mapping."""
+    import json
+
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InteropError(f"{where}: what it says of dnnrun is no JSON mapping; export it again")
+    return found
+
+
+def _array(where: str, file: BinaryIO, size: int) -> np.ndarray:
+    advice = "save plain numbers with numpy.save or numpy.savez"
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(file, max_header_size=HEADER)
+    except (ValueError, EOFError, SyntaxError, MemoryError, RecursionError, zipfile.BadZipFile) as error:
+        told = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
+        raise InteropError(f"{where}: not a NumPy array ({told}); {advice}") from None
+    if dtype.hasobject or dtype.kind not in "biufV":
+        what = "pickled objects, which could run code" if dtype.hasobject else f"values of type {dtype}"
+        raise InteropError(f"{where}: holds {what}; {advice}")
+    if any(extent < 0 for extent in shape):
+        raise InteropError(f"{where}: declares the shape {list(shape)}; the file is damaged")
+    wanted = math.prod(shape) * dtype.itemsize
+    if wanted > size:
+        raise InteropError(
+            f"{where}: declares {wanted:,} bytes of values ({'x'.join(map(str, shape))}) and the file has {size:,}; "
+            "it is damaged"
+        )
+    content = file.read(wanted)
+    if len(content) < wanted:
+        raise InteropError(f"{where}: cut short, {len(content):,} of {wanted:,} bytes of values; copy the file again")
+    array = np.frombuffer(content, dtype)
+    return array.reshape(shape, order="F" if fortran else "C")
+
+
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An .npz file with these arrays."""
+    target = io.BytesIO()
+    np.savez(target, **arrays)  # type: ignore[arg-type]
+    return target.getvalue()
