@@ -19,7 +19,7 @@ from dnnrun.foreign import is_foreign, open_donor
 from dnnrun.nn.architecture import OUTPUTS, Architecture, is_kernel, lay_out
 from dnnrun.optim.schedule import Horizon
 from dnnrun.spec.sections import Spec, Train
-from dnnrun.store.find import find_checkpoint
+from dnnrun.store.find import find_checkpoint, located
 from dnnrun.train.device import Machine, chosen, free_memory, prepare, total_memory
 from dnnrun.transfer import plan as transfers
 from dnnrun.transfer.checkpoint_donor import donor_of
@@ -52,7 +52,7 @@ def open_donors(spec: Spec, sources: Sequence[str] | None = None) -> list[Donor]
 
 def _open_donor(part: Part, source: str) -> Donor:
     """The run, checkpoint or foreign file at `source`."""
-    path = Path(source)
+    path = located(source)
     if is_foreign(path):
         return open_donor(part.from_, path, part.map)
     if part.map is not None:

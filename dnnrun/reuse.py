@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dnnrun.errors import TransferError
+from dnnrun.foreign import is_foreign
 from dnnrun.spec.load import load, load_mapping
 from dnnrun.spec.override import apply
 from dnnrun.spec.sections import Spec
 from dnnrun.spec.tree import plant
-from dnnrun.store.find import find_checkpoint, newest_finished
+from dnnrun.store.find import find_checkpoint, located, newest_finished
 
 SUFFIX = "-transfer"
 
@@ -39,6 +40,8 @@ def transfer_spec(
         own = _source(given) or newest
         if own is None:
             raise _nothing_there(runs)
+        if is_foreign(located(own)):
+            raise TransferError(f"{own}: no run of dnnrun, so it has no spec to go on with; name a spec before --from")
         mapping = {key: value for key, value in find_checkpoint(own).manifest["spec"].items() if key != "transfer"}
         if not mapping["name"].endswith(SUFFIX):
             mapping["name"] = mapping["name"][: 64 - len(SUFFIX)] + SUFFIX

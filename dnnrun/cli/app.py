@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dnnrun import __version__
-from dnnrun.cli import interop, runs, show, specs, sweep, train, transfer
+from dnnrun.cli import interop, runs, show, specs, sweep, train, transfer, zoo
 from dnnrun.cli.output import data, mute, stand_in, talk, told
 
 VERBS: dict[str, Callable[..., Any]] = {
@@ -30,6 +30,8 @@ VERBS: dict[str, Callable[..., Any]] = {
     "cp": specs.cp,
     "schema": specs.schema,
 }
+
+GROUPS: dict[str, typer.Typer] = {"zoo": zoo.app}
 
 # rich would make the help take 0.2 s longer and colour it; plain text it is
 app = typer.Typer(name="dnnrun", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -52,6 +54,8 @@ def dnnrun(
 
 for _name, _verb in VERBS.items():
     app.command(_name)(_verb)
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 
 def main() -> NoReturn:

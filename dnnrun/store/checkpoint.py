@@ -88,6 +88,23 @@ def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {**said, "checksum": hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()}
 
 
+def contents_of(
+    step: int,
+    model: Mapping[str, np.ndarray],
+    train: Mapping[str, np.ndarray] | None,
+    manifest: Mapping[str, Any],
+) -> dict[str, bytes]:
+    """The files of a checkpoint by name."""
+    described = {MODEL: tensor_files.describe(model)}
+    contents = {MODEL: tensor_files.encode(model)}
+    if train is not None:
+        described[TRAIN] = tensor_files.describe(train)
+        contents[TRAIN] = tensor_files.encode(train)
+    whole = {"format": FORMAT, "dnnrun": __version__, "step": step, **manifest, "tensors": described}
+    contents[MANIFEST] = (json.dumps(sealed(whole), indent=1) + "\n").encode()
+    return contents
+
+
 def save(
     checkpoints: Path,
     step: int,
@@ -99,13 +116,7 @@ def save(
 
     A published folder is never changed: a second save of the same step is `step-N-2`, and the pointers move on to it.
     """
-    described = {MODEL: tensor_files.describe(model)}
-    contents = {MODEL: tensor_files.encode(model)}
-    if train is not None:
-        described[TRAIN] = tensor_files.describe(train)
-        contents[TRAIN] = tensor_files.encode(train)
-    whole = {"format": FORMAT, "dnnrun": __version__, "step": step, **manifest, "tensors": described}
-    contents[MANIFEST] = (json.dumps(sealed(whole), indent=1) + "\n").encode()
+    contents = contents_of(step, model, train, manifest)
     target, again = checkpoints / folder_name(step), 2
     while target.exists():
         target, again = checkpoints / f"{folder_name(step)}-{again}", again + 1

@@ -8,8 +8,15 @@ from pathlib import Path
 from dnnrun.errors import CheckpointError
 from dnnrun.store.checkpoint import MANIFEST, Checkpoint, open_checkpoint, pointed, saved
 from dnnrun.store.run import CHECKPOINTS, META, RunDirectory, all_runs, runs_of
+from dnnrun.store.zoo_place import PREFIX, model_folder
 
 STEP = re.compile(r"step-0*(\d+)((?:-\d+)?)")
+
+
+def located(argument: str | Path) -> Path:
+    """The path that `argument` is, or the folder of the model that `zoo:NAME` is. Raises ZooError."""
+    text = str(argument)
+    return model_folder(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else Path(argument)
 
 
 def find_checkpoint(argument: str | Path) -> Checkpoint:
@@ -17,7 +24,7 @@ def find_checkpoint(argument: str | Path) -> Checkpoint:
 
     Raises CheckpointError when there is none, listing what is there.
     """
-    path = Path(argument)
+    path = located(argument)
     try:
         return _find(path)
     except OSError as error:

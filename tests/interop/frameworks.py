@@ -5,6 +5,7 @@
 writes NAME.<suffix>, NAME.x.npy and NAME.y.npy for each network into FOLDER.
 """
 
+# pyright: reportMissingImports=false, reportMissingModuleSource=false, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import sys
@@ -106,6 +107,7 @@ def torch_files(folder: Path) -> None:
 
 def onnx_files(folder: Path) -> None:
     """The same networks through both exporters of torch, and more activations."""
+    import onnx
     import torch
     from torch import nn
 
@@ -142,7 +144,13 @@ def onnx_files(folder: Path) -> None:
             torch.onnx.export(network, given, str(folder / f"{name}{title}.onnx"), **options)  # type: ignore[arg-type]
             save(folder, f"{name}{title}", x, network(*given).detach().numpy())
     given = (torch.from_numpy(inputs(6, seed=1)),)
-    torch.onnx.export(networks["plain"], given, str(folder / "external.onnx"), dynamo=True)
+    onnx.save_model(
+        onnx.load(str(folder / "plain.onnx")),
+        str(folder / "external.onnx"),
+        save_as_external_data=True,
+        location="external.onnx.data",
+        size_threshold=0,
+    )
     save(folder, "external", inputs(6, seed=1), networks["plain"](*given).detach().numpy())
 
 
@@ -225,11 +233,7 @@ def book_graph(sizes: tuple[int, ...] = BOOK, seed: int = 42) -> tuple[Any, Any,
         for number, units in enumerate(sizes[1:], 1):
             last = number == len(sizes) - 1
             with v1.variable_scope("outputs" if last else f"hidden{number}"):
-                start = (
-                    v1.keras.initializers.glorot_uniform()
-                    if False
-                    else v1.glorot_uniform_initializer(seed=seed + number)
-                )
+                start = v1.glorot_uniform_initializer(seed=seed + number)
                 kernel = v1.get_variable("kernel", (int(out.shape[1]), units), initializer=start)
                 bias = v1.get_variable("bias", (units,), initializer=v1.zeros_initializer())
                 out = tf.matmul(out, kernel) + bias

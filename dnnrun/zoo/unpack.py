@@ -1,0 +1,94 @@
+"""Archives, member by member: regular files only, inside the folder, of bounded size. Nothing else is unpacked."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from dnnrun import files
+from dnnrun.errors import ZooError
+
+CHUNK = 1 << 20
+MEMBERS = 1000
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+
+
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def unpack(archive: Path, folder: Path, largest: int) -> Path:
+    """Unpack into the empty `folder`; returns it, or the one folder that everything is in.
+
+    Raises ZooError for a member that is a link, a device or outside, too many or too large ones, or a damaged archive.
+    """
+    left = largest
+
+    def write(name: str, file: IO[bytes]) -> None:
+        nonlocal left
+
+        def chunks() -> Iterator[bytes]:
+            nonlocal left
+            while chunk := file.read(CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise ZooError(f"{archive.name}: unpacks to more than {largest:,} bytes; not taken")
+                yield chunk
+
+        target = folder / _inside(archive, name)
+        files.make_folder(target.parent, exist_ok=True)
+        if target.exists():
+            raise ZooError(f"{archive.name}: has {name} twice; not taken")
+        files.write_new(target, chunks())
+
+    try:
+        (_zip if zipfile.is_zipfile(archive) else _tar)(archive, write)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        raise ZooError(f"{archive.name}: not a whole archive ({error}); fetch it again") from None
+    inner = list(folder.iterdir())
+    return inner[0] if len(inner) == 1 and inner[0].is_dir() else folder
+
+
+def _tar(archive: Path, write: Callable[[str, IO[bytes]], None]) -> None:
+    with tarfile.open(archive) as whole:
+        for number, member in enumerate(whole):
+            _count(archive, number)
+            _inside(archive, member.name)
+            if member.isdir():
+                continue
+            if not member.isreg():
+                raise ZooError(f"{archive.name}: {member.name} is a link or a device, wanted plain files; not taken")
+            content = whole.extractfile(member)
+            assert content is not None
+            write(member.name, content)
+
+
+def _zip(archive: Path, write: Callable[[str, IO[bytes]], None]) -> None:
+    with zipfile.ZipFile(archive) as whole:
+        for number, member in enumerate(whole.infolist()):
+            _count(archive, number)
+            _inside(archive, member.filename)
+            if member.is_dir():
+                continue
+            kind = member.external_attr >> 28  # of a Unix mode: 8 a regular file, 0 not said, 10 a link
+            if kind not in (0, 8):
+                raise ZooError(
+                    f"{archive.name}: {member.filename} is a link or a device, wanted plain files; not taken"
+                )
+            with whole.open(member) as content:
+                write(member.filename, content)
+
+
+def _count(archive: Path, number: int) -> None:
+    if number >= MEMBERS:
+        raise ZooError(f"{archive.name}: more than {MEMBERS:,} members; not taken")
+
+
+def _inside(archive: Path, name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or not path.parts:
+        raise ZooError(f"{archive.name}: {name!r} lies outside of its folder; not taken")
+    return path
