@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test slow cluster check format
+.PHONY: demo test slow cluster frameworks check format
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,16 @@ $(VENV)-ray/installed: pyproject.toml constraints.txt
 
 cluster: $(VENV)-ray/installed
 	$(VENV)-ray/bin/python -m pytest tests/sweep/test_ray.py -m 'slow or not slow'
+
+# The other frameworks in an environment of their own. torch is named with its version: that one is small, without CUDA.
+$(VENV)-frameworks/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-frameworks
+	$(VENV)-frameworks/bin/pip install --quiet --constraint constraints.txt --editable '.[test,onnx,tensorflow,remote]' \
+		torch==2.13.0 onnxscript 'keras>=3.14'
+	touch $@
+
+frameworks: $(VENV)-frameworks/installed
+	$(VENV)-frameworks/bin/python -m pytest -m 'slow or not slow' -n logical --dist load tests/interop
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check .

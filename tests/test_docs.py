@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from dnnrun.cli.app import VERBS, app
+from dnnrun.cli.app import GROUPS, VERBS, app
 from dnnrun.errors import SpecError
 from dnnrun.spec.library import configs, headline
 from dnnrun.spec.load import load
@@ -58,8 +58,9 @@ def test_a_shown_command_is_one(words: list[str], monkeypatch: pytest.MonkeyPatc
     if words[0].startswith("--"):
         assert words[0] in {name for option in COMMAND.params for name in option.opts}
         return
-    assert words[0] in VERBS
     verb = COMMAND.commands[words[0]]  # type: ignore[attr-defined]
+    if words[0] in GROUPS:
+        verb, words = verb.commands[words[1]], words[1:]
     options = verb.make_context(words[0], words[1:]).params  # ends the test where it does not parse
     if words[0] in ("train", "transfer", "show"):
         load(options["spec"], options["overrides"] or ())
@@ -70,13 +71,16 @@ def test_a_shown_command_is_one(words: list[str], monkeypatch: pytest.MonkeyPatc
 
 def test_every_verb_is_shown() -> None:
     assert set(VERBS) == {words[0] for words in SHOWN.values()} & set(VERBS)
+    shown = {words[1] for words in SHOWN.values() if words[0] == "zoo"}
+    assert shown == set(COMMAND.commands["zoo"].commands)  # type: ignore[attr-defined]
     readme = (ROOT / "README.md").read_text("utf-8")
     assert [verb for verb in VERBS if f"dnnrun {verb}" not in readme] == []
 
 
 def test_every_option_is_told() -> None:
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
-    verbs = COMMAND.commands.values()  # type: ignore[attr-defined]
+    verbs = list(COMMAND.commands.values())  # type: ignore[attr-defined]
+    verbs += [inner for name in GROUPS for inner in COMMAND.commands[name].commands.values()]  # type: ignore[attr-defined]
     told = {name for verb in verbs for option in verb.params for name in option.opts if name.startswith("--")}
     assert sorted(name for name in told - {"--help"} if name not in text) == []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from dnnrun.errors import InteropError
 from dnnrun.interop import apart
 from dnnrun.interop.readers import arrays, safe
+from dnnrun.interop.readers.damage import DAMAGED
 from dnnrun.interop.readers.tensorflow import prefix_of
 from dnnrun.interop.weights import Weights, unpack
 
@@ -105,7 +106,7 @@ def _archive(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except DAMAGED as error:
         raise InteropError(f"{path}: not a whole archive ({error}); copy it again") from None
     if "model.weights.h5" in names or path.suffix == ".keras":
         return "keras"

@@ -10,6 +10,7 @@ from typing import IO
 
 from dnnrun import files
 from dnnrun.errors import ZooError
+from dnnrun.interop.readers.damage import DAMAGED
 
 CHUNK = 1 << 20
 MEMBERS = 1000
@@ -46,7 +47,7 @@ def unpack(archive: Path, folder: Path, largest: int) -> Path:
 
     try:
         (_zip if zipfile.is_zipfile(archive) else _tar)(archive, write)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise ZooError(f"{archive.name}: not a whole archive ({error}); fetch it again") from None
     inner = list(folder.iterdir())
     return inner[0] if len(inner) == 1 and inner[0].is_dir() else folder

@@ -13,6 +13,7 @@ import numpy as np
 
 from dnnrun.errors import InteropError
 from dnnrun.interop.names import natural
+from dnnrun.interop.readers.damage import DAMAGED
 from dnnrun.interop.weights import Weights
 
 HEADER = 10_000  # bytes; that of a real array has about 100
@@ -32,7 +33,7 @@ def read_npz(path: Path) -> Weights:
                     continue
                 with archive.open(member) as file:
                     tensors[name] = _array(f"{path}: {name}", file, member.file_size)  # type: ignore[arg-type]
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED as error:
         raise InteropError(f"{path}: not a whole .npz file ({error}); save it again") from None
     if not tensors:
         raise InteropError(f"{path}: has no arrays; wanted an .npz file as numpy.savez writes it")

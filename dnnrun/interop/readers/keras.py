@@ -14,6 +14,7 @@ import numpy as np
 
 from dnnrun.errors import InteropError
 from dnnrun.interop.names import natural
+from dnnrun.interop.readers.damage import DAMAGED
 from dnnrun.interop.readers.kerasconfig import steps_of
 from dnnrun.interop.weights import Weights, pack
 
@@ -73,7 +74,7 @@ def _archive(path: Path) -> tuple[Any, Mapping[str, Any] | None, bytes]:
             config = _json(path, archive.read("config.json"))
             own = own_json(path, archive.read("dnnrun.json")) if "dnnrun.json" in sizes else None
             return config, own, archive.read("model.weights.h5")
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except DAMAGED as error:
         raise InteropError(f"{path}: not a whole archive ({error}); copy it again") from None
 
 

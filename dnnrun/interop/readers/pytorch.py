@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dnnrun.errors import InteropError
+from dnnrun.interop.readers.damage import DAMAGED
 from dnnrun.interop.weights import Weights, pack
 
 HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")
@@ -65,7 +66,7 @@ def _check(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except zipfile.BadZipFile as error:
+    except DAMAGED as error:
         raise InteropError(f"{path}: not a whole archive ({error}); copy it again") from None
     if any("constants.pkl" in member.filename or "/code/" in member.filename for member in members):
         raise InteropError(f"{path}: a TorchScript program, which is code; {ADVICE}")
