@@ -37,7 +37,7 @@ $(VENV)-frameworks/installed: pyproject.toml constraints.txt
 	touch $@
 
 frameworks: $(VENV)-frameworks/installed
-	$(VENV)-frameworks/bin/python -m pytest -m 'slow or not slow' -n logical --dist load tests/interop
+	$(VENV)-frameworks/bin/python -m pytest -m 'slow or not slow' -n logical --dist loadgroup tests/interop
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check .

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dnnrun.errors import InteropError
+from dnnrun.errors import InteropError, MissingExtra
 
 MIB = 1 << 20
 SECONDS = 120.0  # for a small file on a busy machine; TensorFlow alone may need ten to start
@@ -25,10 +25,9 @@ ALLOWANCE = {"h5py": 512, "onnx": 512, "onnxruntime": 1024, "torch": 1024, "tens
 
 
 def require(package: str, what: str) -> None:
-    """Raise InteropError where `package` is not installed, naming the extra that brings it."""
+    """Raise MissingExtra where `package` is not installed, naming the extra that brings it."""
     if importlib.util.find_spec(package) is None:
-        extra = PACKAGES.get(package, package)
-        raise InteropError(f"{what} takes the package {package}, which is not installed; pip install 'dnnrun[{extra}]'")
+        raise MissingExtra(what, package, PACKAGES.get(package, package))
 
 
 def call(package: str, task: str, arguments: Mapping[str, Any], path: Path, data: bytes = b"") -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dnnrun import files
-from dnnrun.errors import ZooError
+from dnnrun.errors import MissingExtra, ZooError
 from dnnrun.zoo.catalogue import SMALL, SUMS
 from dnnrun.zoo.unpack import is_archive, unpack
 
@@ -146,7 +146,7 @@ def _open(url: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError:
-        raise ZooError("pull takes the package fsspec, which is not installed; pip install 'dnnrun[remote]'") from None
+        raise MissingExtra("zoo pull", "fsspec", "remote") from None
     options: dict[str, Any] = {}
     try:
         if _is_http(url):

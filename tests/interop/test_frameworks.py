@@ -89,6 +89,13 @@ TABLE: dict[str, dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+GROUPED = [
+    pytest.param(framework, name, marks=pytest.mark.xdist_group(framework), id=f"{framework}-{name}")
+    for framework, table in TABLE.items()
+    for name in table
+]  # one process makes the files of a framework
+
+
 def needs(framework: str) -> None:
     missing = [name for name in PACKAGES[framework] if find_spec(name) is None]
     if missing:
@@ -118,7 +125,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return make
 
 
-@pytest.mark.parametrize(("framework", "name"), [(f, name) for f, table in TABLE.items() for name in table])
+@pytest.mark.parametrize(("framework", "name"), GROUPED)
 def test_imported_outputs_are_those_of_the_framework(framework: str, name: str, made: Any, tmp_path: Path) -> None:
     folder, options = made(framework), dict(TABLE[framework][name])
     reading = Reading(**{key: options.pop(key) for key in ("image", "channel_first", "external") if key in options})
@@ -243,6 +250,7 @@ with tf.Graph().as_default():
 """
 
 
+@pytest.mark.xdist_group("book")
 @pytest.mark.parametrize("checkpoint", ["my_model_final.ckpt", "old.ckpt"])
 def test_the_path_of_the_book(checkpoint: str, book: Path, tmp_path: Path, compiled: Path) -> None:
     """A graph of TensorFlow 1 trained on MNIST: its hidden[123] reused and frozen below new layers."""
