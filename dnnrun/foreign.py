@@ -15,7 +15,7 @@ from dnnrun.interop.mapping import PARTS, TENSOR, Map, Named
 from dnnrun.interop.network import ForeignNetwork, Said, understand
 from dnnrun.spec.text import parse, read
 from dnnrun.spec.tree import Problem, Tree, shown
-from dnnrun.store.checkpoint import MANIFEST
+from dnnrun.store.checkpoint import FOLDER, MANIFEST
 
 ORIENTATIONS = {"in-out": "in_out", "out-in": "out_in"}
 IMAGE = re.compile(r"(\d+)x(\d+)(?:x(\d+))?")
@@ -34,11 +34,12 @@ class Reading:
 
 def is_foreign(path: Path) -> bool:
     """Whether a path names a file of another framework, and not a run or a checkpoint of ours."""
-    if path.is_dir() and (path / MANIFEST).is_file():
+    try:
+        if path.is_dir() and ((path / MANIFEST).is_file() or FOLDER.fullmatch(path.resolve().name)):
+            return False  # a checkpoint, and without its manifest a damaged one
+        return path.name != MANIFEST if path.is_file() else formats.format_of(path) is not None
+    except (OSError, ValueError):  # a name that no file can have
         return False
-    if path.is_file():
-        return path.name != MANIFEST
-    return formats.format_of(path) is not None
 
 
 def open_network(

@@ -244,3 +244,13 @@ def test_formats_of_exports(here: Path) -> None:
         with pytest.raises(DnnrunError) as caught:
             said("export", source, *words)
         assert str(caught.value) == message
+
+
+def test_a_damaged_checkpoint_is_no_foreign_file(here: Path) -> None:
+    source = written(here / "sources", "net", {"hidden": [4]})
+    there = find_checkpoint(source).folder
+    (there / "manifest.json").unlink()
+    with pytest.raises(DnnrunError, match=r"no checkpoint here \(no manifest\.json\)"):
+        open_donors(spec_of({"hidden": [4]}, {"from": str(there)}))
+    with pytest.raises(DnnrunError, match="File name too long"):
+        open_donors(spec_of({"hidden": [4]}, {"from": "a" * 5000}))
