@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +24,6 @@ def cached_features(parts: Assembly, first: int, tensors: Mapping[str, Any]) -> 
 
     What was done is added to the notes of `parts`. Raises DeviceError under `cache: on` where it cannot be.
     """
-    import jax
-
-    from dnnrun.train.prefix import outputs
-
     rows, width = len(parts.dataset.labels), parts.architecture.layers[first - 1].units
     names = parts.architecture.names[:first]
     mapped = 4 * rows * width > SHARE * free_memory()
@@ -36,33 +33,74 @@ def cached_features(parts: Assembly, first: int, tensors: Mapping[str, Any]) -> 
             raise DeviceError(f"transfer.cache: on, and {text}; use auto, or a larger machine")
         parts.notes.append(f"nothing is cached: {text}")
         return None
-    weights = {name: value for name, value in tensors.items() if layer_of(name) in names}
-    prepared = {
-        "scaling": parts.scaling.to_json(),
-        "resize": parts.resize,
-        "precision": parts.spec.train.precision,
-        "jax": [jax.__version__, repr(parts.machine)],
-    }
-    layers = [repr(layer) for layer in parts.architecture.layers[:first]]
-    key = kept_outputs.key_of(weights, layers, parts.dataset.hash, prepared)
+    order = None if mapped else np.argsort(parts.dataset.origin, kind="stable")
+    kept = _Kept(parts, first, tensors, mapped, order)
     told = f"cached: the outputs of {names[-1]}, {rows:,} rows of {width}" + ", mapped from disk" * mapped
-    if parts.outputs and (found := kept_outputs.find(parts.outputs, key, rows, width)) is not None:
-        parts.notes.append(f"{told}, kept from an earlier run")
-        return found if mapped else np.array(found)
-    pieces = outputs(parts.split, tensors, parts.rows, first)
-    if parts.spread:
-        del parts.rows  # they were needed on one device for this alone
-    features = None if mapped else np.concatenate(list(pieces))
-    if parts.outputs:
+    if parts.outputs is None:
+        features, how = np.concatenate(list(kept.pieces())), "computed once"
+    elif (found := kept.find(parts.outputs)) is not None:
+        features, how = found, "kept from an earlier run"
+    else:
+        with kept_outputs.claim(parts.outputs, kept.key):
+            features, how = kept.find_or_compute(parts.outputs)
+    parts.notes.append(f"{told}, {how}")
+    if order is None:
+        return features
+    mine = np.empty_like(features)
+    mine[order] = features
+    return mine
+
+
+class _Kept:
+    """The outputs of the first layers as they are kept on disk.
+
+    They stand in the source's order of rows, so that runs whose seeds shuffle the same rows otherwise share them, and
+    come to the same bits whoever computes them. Those mapped from disk stand in the run's own order, since it uses
+    them where they lie.
+    """
+
+    def __init__(self, parts: Assembly, first: int, tensors: Mapping[str, Any], mapped: bool, order: np.ndarray | None):
+        import jax
+
+        self.parts, self.first, self.tensors, self.mapped, self.order = parts, first, tensors, mapped, order
+        layers = parts.architecture.layers[:first]
+        self.rows, self.width = len(parts.dataset.labels), layers[-1].units
+        names = [layer.name for layer in layers]
+        weights = {name: value for name, value in tensors.items() if layer_of(name) in names}
+        prepared = {
+            "scaling": parts.scaling.to_json(),
+            "resize": parts.resize,
+            "precision": parts.spec.train.precision,
+            "jax": [jax.__version__, repr(parts.machine)],
+        }
+        content = parts.dataset.hash if order is None else parts.dataset.content
+        self.key = kept_outputs.key_of(weights, [repr(layer) for layer in layers], content, prepared)
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """Computed, a piece at a time."""
+        from dnnrun.train.prefix import outputs
+
+        made = outputs(self.parts.split, self.tensors, self.parts.rows, self.first, self.order)
+        if self.parts.spread:
+            del self.parts.rows  # they were needed on one device for this alone
+        return made
+
+    def find(self, folder: Path) -> np.ndarray | None:
+        """What is there already, mapped from disk."""
+        return kept_outputs.find(folder, self.key, self.rows, self.width)
+
+    def find_or_compute(self, folder: Path) -> tuple[np.ndarray, str]:
+        """What another process has left while this one waited for it, or computed and kept; and which of the two."""
+        if (found := self.find(folder)) is not None:
+            return found, "kept from an earlier run"
+        features = None if self.mapped else np.concatenate(list(self.pieces()))
         try:
-            kept_outputs.keep(parts.outputs, key, pieces if features is None else [features], rows, width)
+            pieces = self.pieces() if features is None else [features]
+            kept_outputs.keep(folder, self.key, pieces, self.rows, self.width)
         except DnnrunError as error:
             if features is None:
                 raise
-            parts.notes.append(f"the cached outputs are not kept for other runs: {error}")
-    if features is None:
-        features = parts.outputs and kept_outputs.find(parts.outputs, key, rows, width)
-        if features is None:
-            raise RunFailed(f"{parts.outputs}: {key}.npy was damaged as it was written; check the disk")
-    parts.notes.append(f"{told}, computed once")
-    return features
+            self.parts.notes.append(f"the cached outputs are not kept for other runs: {error}")
+        if features is None and (features := self.find(folder)) is None:
+            raise RunFailed(f"{folder}: {self.key}.npy was damaged as it was written; check the disk")
+        return features, "computed once"

@@ -355,14 +355,17 @@ def holder(path: StrPath) -> int | None:
         return None
 
 
-def lock(path: StrPath) -> Lock:
-    """Take the lock at `path`, or raise RunDirectoryError at once, naming the process that holds it."""
+def lock(path: StrPath, *, wait: bool = False) -> Lock:
+    """Take the lock at `path`, or raise RunDirectoryError at once, naming the process that holds it.
+
+    With `wait`, wait until that process lets go instead.
+    """
     descriptor = _do("open", path, path, os.open, path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise RunDirectoryError(f"cannot lock {os.fspath(path)}: it is no plain file; remove it")
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             pid = holder(path)
             for _ in range(20):  # the other process may have the lock and not yet have written its PID

@@ -14,18 +14,24 @@ from dnnrun.nn.network import Split
 from dnnrun.train.state import EVALUATION_BLOCK, Batches
 
 
-def outputs(split: Split, tensors: Mapping[str, Any], data: Batches, first: int) -> Iterator[np.ndarray]:
-    """What layer number `first` takes as inputs, (rows, units) float32 in pieces, in evaluation mode."""
+def outputs(
+    split: Split, tensors: Mapping[str, Any], data: Batches, first: int, order: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """What layer number `first` takes as inputs, (rows, units) float32 in pieces, in evaluation mode.
+
+    `order`, (rows,) row numbers, is the order that they are computed in; unset, that of the rows.
+    """
     names = split.architecture.names[:first]
     absent = {t.name: jnp.zeros(()) for t in split.architecture.tensors if layer_of(t.name) not in names}
     used = {name: jnp.asarray(value) for name, value in tensors.items() if layer_of(name) in names}
     rows = data.features.shape[0]
     block = min(EVALUATION_BLOCK, rows)
+    turn = jnp.arange(rows, dtype=jnp.int32) if order is None else jnp.asarray(order, jnp.int32)
 
     @jax.jit
-    def run(tensors: Mapping[str, Any], data: Batches, start: jax.Array) -> jax.Array:
+    def run(tensors: Mapping[str, Any], data: Batches, turn: jax.Array, start: jax.Array) -> jax.Array:
         numbers = jnp.minimum(start + jnp.arange(block, dtype=jnp.int32), rows - 1)
-        return split.merge({**absent, **tensors})(data.take(numbers)[0], last=first)
+        return split.merge({**absent, **tensors})(data.take(turn[numbers])[0], last=first)
 
     for start in range(0, rows, block):
-        yield np.asarray(run(used, data, jnp.int32(start)))[: rows - start]
+        yield np.asarray(run(used, data, turn, jnp.int32(start)))[: rows - start]

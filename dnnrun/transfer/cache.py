@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dnnrun import files
+from dnnrun.errors import DnnrunError
 
 LIMIT = 4 << 30  # bytes kept in all; the longest unused go first
 
@@ -68,6 +69,29 @@ def keep(folder: Path, key: str, pieces: Iterable[np.ndarray], rows: int, width:
         if total > LIMIT and path.stem != key:
             files.unlink(path, missing_ok=True)
             files.unlink(path.with_suffix(".sha256"), missing_ok=True)
+
+
+@contextmanager
+def claim(folder: Path, key: str) -> Iterator[None]:
+    """Whoever comes to `key` while another process computes it waits here, and then finds it.
+
+    Where the folder cannot be written nobody waits, and each computes its own.
+    """
+    path = folder / f"{key}.lock"
+    try:
+        files.make_folder(folder, exist_ok=True)
+        held = files.lock(path, wait=True)
+    except DnnrunError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        # One that waits on the removed file and one that makes a new one may both go on: they look again first, and
+        # at worst both compute the same.
+        with suppress(DnnrunError):
+            files.unlink(path, missing_ok=True)
+        held.release()
 
 
 def _sha256(features: np.ndarray) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,39 @@ def test_outputs_are_kept_for_the_same_layers_rows_and_scaling(cached: Cached, t
     assert cached.run("data.scale=none")[1] == [COMPUTED]
     other = written(tmp_path, "other", {**RICH["model"]})
     assert cached.run(source=other)[1] == [COMPUTED]
+
+
+def test_seeds_that_shuffle_the_same_rows_share_them(cached: Cached) -> None:
+    whole = ("data.limit=null", "train.batch_size=200")
+    _, said = cached.run(*whole)
+    rows = "1,797 rows of 10"
+    assert said == [f"cached: the outputs of hidden2, {rows}, computed once"]
+    shared, said = cached.run(*whole, "seed=6")
+    assert said == [f"cached: the outputs of hidden2, {rows}, kept from an earlier run"]
+    cached.file.unlink()
+    alone, _ = cached.run(*whole, "seed=6")
+    assert final_bytes(shared.run) == final_bytes(alone.run)
+    off, _ = cached.run(*whole, "seed=6", cache="off")
+    for split, metrics in off.metrics.items():
+        assert shared.metrics[split]["loss"] == pytest.approx(metrics["loss"], rel=1e-4)
+
+
+def test_who_comes_while_another_computes_waits_and_finds_it(tmp_path: Path) -> None:
+    features, found = np.ones((3, 2), np.float32), []
+
+    def second() -> None:
+        with kept_outputs.claim(tmp_path, "key"):
+            found.append(kept_outputs.find(tmp_path, "key", 3, 2))
+
+    with kept_outputs.claim(tmp_path, "key"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.2)
+        assert not found
+        kept_outputs.keep(tmp_path, "key", [features], 3, 2)
+    thread.join(10)
+    assert np.array_equal(found[0], features)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.npy", "key.sha256"]
 
 
 @pytest.mark.parametrize("damage", ["a bit", "the end", "no checksum", "empty"])
