@@ -60,12 +60,15 @@ def _open_donor(part: Part, source: str) -> Donor:
     return donor_of(part.from_, find_checkpoint(path))
 
 
-def plan_transfer(spec: Spec, places: Places) -> transfers.Plan:
-    """What the spec's transfer comes to; nothing is trained, no tensor read. Raises TransferError and DataError."""
+def plan_transfer(spec: Spec, places: Places, dataset: Dataset | None = None) -> transfers.Plan:
+    """What the spec's transfer comes to; nothing is trained, no tensor read. Raises TransferError and DataError.
+
+    `dataset` are the spec's rows where they have been read already.
+    """
     donors = open_donors(spec)
     if spec.transfer is None:
         raise TransferError("transfer: the spec reuses nothing; name a source with --from or a transfer: section")
-    dataset = read_data(spec, places)
+    dataset = dataset or read_data(spec, places)
     _, resize, notes = _inputs_of(spec, donors, dataset)
     width = math.prod(resize["to"]) if resize else dataset.width
     architecture = lay_out(spec.model, width, len(dataset.classes))

@@ -13,13 +13,14 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dnnrun import __version__
-from dnnrun.cli import interop, runs, show, specs, sweep, train, transfer, zoo
+from dnnrun.cli import interop, reuse_search, runs, show, specs, sweep, train, transfer, zoo
 from dnnrun.cli.output import data, mute, stand_in, talk, told
 
 VERBS: dict[str, Callable[..., Any]] = {
     "train": train.train,
     "transfer": transfer.transfer,
     "sweep": sweep.sweep,
+    "reuse-search": reuse_search.reuse_search,
     "eval": train.evaluate,
     "import": interop.import_,
     "export": interop.export,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from dnnrun.cli.output import talk
 from dnnrun.cli.terminal import duration
 from dnnrun.spec.sections import Spec
-from dnnrun.spec.space import words
+from dnnrun.spec.space import Setting, words
 from dnnrun.sweep.plan import Trial
 from dnnrun.sweep.results import Outcome, rank
 from dnnrun.sweep.run import Listener
@@ -22,10 +22,14 @@ ROWS, RUNNING = 10, 8  # of the best settings, and of the trials that run, that 
 
 
 class Sweeping(Listener):
-    """Talks on stderr. To be used in a with statement, which leaves the terminal as it was."""
+    """Talks on stderr. To be used in a with statement, which leaves the terminal as it was.
 
-    def __init__(self, spec: Spec):
+    `named` says what a setting is called.
+    """
+
+    def __init__(self, spec: Spec, named: Callable[[Setting], str] = words):
         assert spec.sweep is not None
+        self.named = named
         self.spec, self.sweep = spec, spec.sweep
         self.outcomes: list[Outcome] = []
         self.running: dict[str, tuple[Trial, float]] = {}
@@ -85,7 +89,7 @@ class Sweeping(Listener):
         left = self.left()
         count = f"{done}/{total}" if total is not None else f"{done}"
         eta = "" if left is None else f"  ETA {duration(left)}"
-        return f"{outcome.trial.stage} {count}{eta}  {_name(outcome.trial)}: {came_to}"
+        return f"{outcome.trial.stage} {count}{eta}  {self._name(outcome.trial)}: {came_to}"
 
     def _drawn(self) -> RenderableType:
         from rich.console import Group
@@ -100,10 +104,10 @@ class Sweeping(Listener):
         for entry in ranked[:ROWS]:
             failed = f" ({entry.failed} failed)" if entry.failed else ""
             count = entry.estimate.count if entry.estimate else 0
-            best.add_row(words(dict(entry.setting)), str(entry.estimate or "-"), f"{count}{failed}")
+            best.add_row(self.named(dict(entry.setting)), str(entry.estimate or "-"), f"{count}{failed}")
         more = [Text(f"... and {len(ranked) - ROWS} settings more")] if len(ranked) > ROWS else []
         now = time.monotonic()
-        running = [Text(f"running {duration(now - at)}  {_name(trial)}") for trial, at in self.running.values()]
+        running = [Text(f"running {duration(now - at)}  {self._name(trial)}") for trial, at in self.running.values()]
         return Group(best, *more, *running[:RUNNING], Text(self._progress()))
 
     def _progress(self) -> str:
@@ -119,8 +123,6 @@ class Sweeping(Listener):
         count = f"{done}/{total} trials" if total is not None else f"{done} trials"
         return f"{bar}{stage} {count}" + ("" if left is None else f"  ETA {duration(left)}")
 
-
-def _name(trial: Trial) -> str:
-    fold = f", fold {trial.fold}" if trial.fold else ""
-    setting: Mapping[str, Any] = trial.setting
-    return f"{words(dict(setting))}, seed {trial.seed}{fold}"
+    def _name(self, trial: Trial) -> str:
+        fold = f", fold {trial.fold}" if trial.fold else ""
+        return f"{self.named(dict(trial.setting))}, seed {trial.seed}{fold}"

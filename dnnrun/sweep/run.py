@@ -44,12 +44,13 @@ class Listener:
 
 @dataclass
 class SweepRun:
-    """A sweep's folder, its plan, and the outcomes so far."""
+    """A sweep's folder, its plan, and the outcomes so far. `paged`: whether its results are told on a page too."""
 
     folder: Path
     base: Spec
     sweep: Sweep
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    paged: bool = True
 
     def add(self, outcome: Outcome) -> None:
         """Keep a trial's end, at once and for good."""
@@ -63,8 +64,9 @@ class SweepRun:
         rows = rows_of(list(self.outcomes.values()))
         files.write_atomic(self.folder / "results.csv", csv_of(rows))
         files.write_atomic(self.folder / "results.parquet", parquet_of(rows))
-        page = page_of(self.base, self.ranked(), list(self.outcomes.values()), self.folder.name)
-        files.write_atomic(self.page, page.encode())
+        if self.paged:
+            page = page_of(self.base, self.ranked(), list(self.outcomes.values()), self.folder.name)
+            files.write_atomic(self.page, page.encode())
         if status == "done" and (self.folder / SHARED).is_dir():
             files.remove_tree(self.folder / SHARED)
 
@@ -242,7 +244,7 @@ def newest(runs: Path, base: Spec, kind: str = "sweep") -> Path:
     return link.parent / link.readlink()
 
 
-def open_sweep(folder: Path, base: Spec) -> SweepRun:
+def open_sweep(folder: Path, base: Spec, paged: bool = True) -> SweepRun:
     """The sweep in a folder. Raises ResumeError where its spec is another one."""
     state: Mapping[str, Any] = json.loads((folder / STATE).read_text("utf-8"))
     old = load_mapping(state["spec"], where=str(folder / STATE))
@@ -251,7 +253,7 @@ def open_sweep(folder: Path, base: Spec) -> SweepRun:
         raise ResumeError(f"{folder}: the spec has changed since this sweep began:\n{lines}\nundo this, or begin anew")
     files.make_folder(folder / TRIALS, exist_ok=True)
     assert base.sweep is not None
-    sweep = SweepRun(folder, base, base.sweep)
+    sweep = SweepRun(folder, base, base.sweep, paged=paged)
     for entry in events.read(folder / OUTCOMES):
         outcome = Outcome(**{**entry, "trial": Trial(**entry["trial"])})
         sweep.outcomes[outcome.trial.name] = outcome
