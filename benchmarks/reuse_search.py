@@ -79,10 +79,7 @@ def search(work: Path, options: list[str]) -> dict[str, Any]:
 
 def trial_specs(work: Path, found: dict[str, Any]) -> list[Path]:
     """A spec file for each trial that the search ran."""
-    trials = Path(found["search"]) / "trials"
-    specs = sorted((work / trials).glob("*/*/spec.yaml"))
-    assert len(specs) == len(found["trials"])
-    return specs
+    return [work / trial["run"] / "spec.yaml" for trial in found["trials"]]
 
 
 def commands(specs: list[Path], work: Path) -> None:

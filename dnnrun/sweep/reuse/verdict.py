@@ -111,7 +111,8 @@ def _against_scratch(found: Sequence[Tried], metric: str, seeds: str) -> list[st
     if gain.half is None:
         return [f"{told}; one seed tells nothing"]
     if (scratch if best is found[0] else best).ranked.tied:  # adjusted for how many variants were tried
-        return [f"{told}; cannot be told apart at {seeds}: no gain of reuse is shown"]
+        many = f"cannot be told apart at {seeds}, {len(found) - 1} comparisons allowed for"
+        return [f"{told}; {many}: no gain of reuse is shown"]
     return [f"{told}; reuse {'helps' if better(gain, metric) else 'hurts'}"]
 
 

@@ -100,7 +100,9 @@ def test_from_scratch_is_recommended_where_it_is_best(few: Prepared, tmp_path: P
 def test_no_gain_is_claimed_that_is_not_shown(source: Path, few: Prepared, tmp_path: Path) -> None:
     alike = scored({(0, 0): 0.8, (3, 3): 0.6, (3, 0): 0.801, (2, 2): 0.65, (2, 0): 0.7}, noise=0.02)
     found = reuse_search(few, Pretend(alike), runs=tmp_path)
-    assert found.recommended.reasons[-1].endswith("cannot be told apart at 4 seeds: no gain of reuse is shown")
+    assert found.recommended.reasons[-1].endswith(
+        "cannot be told apart at 4 seeds, 4 comparisons allowed for: no gain of reuse is shown"
+    )
     one = prepared(source, tmp_path, {"depths": {3}}, sweep={"seeds": 1, "confirm": 0})
     score = {(3, freeze): 0.8 - freeze / 10 for freeze in range(4)} | {(0, 0): 0.7}
     reasons = reuse_search(one, Pretend(scored(score)), runs=tmp_path).recommended.reasons
