@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dnnrun.cli.engines import Address, EngineName, Jobs, choose_engine
 from dnnrun.cli.output import Json, data, data_json, table, talk
 from dnnrun.cli.places import DataDir, RunsDir
 
@@ -43,7 +44,9 @@ def reuse_search(
     test: Annotated[
         bool, typer.Option("--test", help="Measure the test rows in every trial, for a table; never to choose by.")
     ] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Trials at a time; unset: one a core.")] = None,
+    engine: EngineName = None,
+    address: Address = None,
+    jobs: Jobs = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first trial that fails.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the variants and train nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest search of this spec.")] = False,
@@ -56,11 +59,9 @@ def reuse_search(
     from dnnrun.cli.sweeping import Sweeping
     from dnnrun.data.places import find_places
     from dnnrun.spec.load import load
-    from dnnrun.sweep.engine.local import LocalProcesses
     from dnnrun.sweep.reuse.prepare import prepare
     from dnnrun.sweep.reuse.run import begun
     from dnnrun.sweep.reuse.run import reuse_search as search
-    from dnnrun.train.device import available_threads
 
     said = {"transfer.from": source, "train.epochs": epochs}
     said |= {"sweep.seeds": seeds, "sweep.folds": folds, "sweep.metric": metric, "sweep.confirm": confirm}
@@ -82,14 +83,13 @@ def reuse_search(
     if dry_run:
         _list(prepared, as_json)
         return
-    engine = LocalProcesses(jobs or available_threads())
+    chosen = choose_engine(prepared.base, engine, address, jobs)
     names = {json.dumps(variant.setting, sort_keys=True): str(variant) for variant in prepared.variants}
     with Sweeping(prepared.base, lambda setting: names[json.dumps(setting, sort_keys=True)]) as heard:
-        heard.say(f"engine: {engine}")
         heard.say(_test_rule(resumed.test if resumed else test))
         found = search(
             prepared,
-            engine,
+            chosen,
             runs=runs_dir,
             data_dir=data_dir,
             test=test,

@@ -20,7 +20,7 @@ from dnnrun.sweep.reuse.variants import SCRATCH, TOPS, UNFREEZE, Top, Variant, v
 from dnnrun.transfer.options import Transfer
 
 KEPT = ("from", "cache", "resize_inputs", "freeze_batch_norm")  # of the transfer section; the rest is what is tried
-OWN = ("seeds", "folds", "metric", "confirm")  # of the sweep section
+OWN = ("seeds", "folds", "metric", "confirm", "engine")  # of the sweep section
 
 
 @dataclass(frozen=True)

@@ -81,31 +81,34 @@ def reuse_search(
     a signal, ResumeError where `resumed` is another search.
     """
     heard = heard or Listener()
-    base, sweep_options = prepared.base, prepared.sweep
-    check(base, sweep_options, sweep_options.settings)
-    trials = planned(base, sweep_options)
-    if resumed is None:
-        options = {"source": str(prepared.source), "given": prepared.given, "test": test}
-        folder = begin(runs, base, KIND, {OPTIONS: (json.dumps(options) + "\n").encode()})
-    else:
-        _check(resumed, prepared, test)
-        folder, test = resumed.folder, resumed.test
-    with files.lock(folder / ".lock"):
-        sweep = open_sweep(folder, base, paged=False)
-        run_trials(sweep, trials, engine, data_dir, () if test else ("test",), fail_fast, stop, heard)
-        found = tried(prepared.variants, sweep.of("search"), sweep_options)
-        if found[0].ranked.estimate is None:
-            sweep.save("failed")
-            first = next(iter(sweep.outcomes.values()))
-            raise RunFailed(f"{folder}: every trial failed, the first with: {first.error}")
-        best = best_reuse(found)
-        pair = [best.variant, SCRATCH] if best else [SCRATCH]
-        each = [confirming(base, sweep_options, dict(variant.setting)) for variant in pair]
-        fresh = [trial for trials_of_a_seed in zip(*each, strict=True) for trial in trials_of_a_seed]
-        run_trials(sweep, fresh, engine, data_dir, (), fail_fast, stop, heard)
-        search = ReuseSearch(prepared, sweep, found, recommend(found, sweep_options), test)
-        _write(search)
-        sweep.save("done")
+    try:
+        base, sweep_options = prepared.base, prepared.sweep
+        check(base, sweep_options, sweep_options.settings)
+        trials = planned(base, sweep_options)
+        if resumed is None:
+            options = {"source": str(prepared.source), "given": prepared.given, "test": test}
+            folder = begin(runs, base, KIND, {OPTIONS: (json.dumps(options) + "\n").encode()})
+        else:
+            _check(resumed, prepared, test)
+            folder, test = resumed.folder, resumed.test
+        with files.lock(folder / ".lock"):
+            sweep = open_sweep(folder, base, paged=False)
+            run_trials(sweep, trials, engine, data_dir, () if test else ("test",), fail_fast, stop, heard)
+            found = tried(prepared.variants, sweep.of("search"), sweep_options)
+            if found[0].ranked.estimate is None:
+                sweep.save("failed")
+                first = next(iter(sweep.outcomes.values()))
+                raise RunFailed(f"{folder}: every trial failed, the first with: {first.error}")
+            best = best_reuse(found)
+            pair = [best.variant, SCRATCH] if best else [SCRATCH]
+            each = [confirming(base, sweep_options, dict(variant.setting)) for variant in pair]
+            fresh = [trial for trials_of_a_seed in zip(*each, strict=True) for trial in trials_of_a_seed]
+            run_trials(sweep, fresh, engine, data_dir, (), fail_fast, stop, heard)
+            search = ReuseSearch(prepared, sweep, found, recommend(found, sweep_options), test)
+            _write(search)
+            sweep.save("done")
+    finally:
+        engine.close()
     return search
 
 
