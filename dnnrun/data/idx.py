@@ -18,6 +18,7 @@ from dnnrun.errors import DataError
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 LARGEST = 1 << 32
+MOST_DIMENSIONS = 64  # of a NumPy array
 REPLACE = "replace the file with a whole copy"
 
 
@@ -55,6 +56,8 @@ def _read(stream: Inflated, path: Path, size: int, dimensions: int | None, large
             f"{path}: begins with {start.hex(' ')}, wanted an IDX file (00 00, a type, the number of dimensions), "
             "plain or gzip; the path leads to another kind of file"
         )
+    if dimensions is None and start[3] > MOST_DIMENSIONS:
+        raise DataError(f"{path}: its number of dimensions is {start[3]}, wanted at most {MOST_DIMENSIONS}; {REPLACE}")
     if dimensions is not None and start[3] != dimensions:
         raise DataError(
             f"{path}: its number of dimensions is {start[3]}, wanted {dimensions}; the path leads to another IDX file"

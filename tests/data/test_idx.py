@@ -146,3 +146,11 @@ def test_any_damaged_byte_is_noticed_or_harmless(at: int, tmp_path: Path) -> Non
         return
     np.testing.assert_array_equal(found, IMAGES)
     assert digest == hashlib.sha256(GOOD).hexdigest()
+
+
+def test_more_dimensions_than_an_array_can_have(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"\0\0\x08\x41" + b"\0\0\0\x01" * 65 + b"a")
+    with pytest.raises(DataError) as caught:
+        idx.read(path)
+    assert str(caught.value) == f"{path}: its number of dimensions is 65, wanted at most 64; {WHOLE}"
