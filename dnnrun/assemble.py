@@ -14,10 +14,10 @@ from dnnrun.data.scale import Scaling
 from dnnrun.data.scale import fit as fit_scaling
 from dnnrun.data.select import Dataset, select
 from dnnrun.data.source import Places
-from dnnrun.errors import DataError, DeviceError, MemoryShort, TransferError
+from dnnrun.errors import DataError, DeviceError, MemoryShort, SpecError, TransferError
 from dnnrun.foreign import is_foreign, open_donor
 from dnnrun.nn.architecture import OUTPUTS, Architecture, is_kernel, lay_out
-from dnnrun.optim.schedule import Horizon
+from dnnrun.optim.schedule import MOST_STEPS, Horizon
 from dnnrun.spec.sections import Spec, Train
 from dnnrun.store.find import find_checkpoint, located
 from dnnrun.train.device import Machine, chosen, free_memory, prepare, total_memory
@@ -158,9 +158,9 @@ def assemble(
         dataset = replace(dataset, features=resized(dataset.features, resize), image=tuple(resize["to"]))
     scaling = scaling or fit_scaling(spec.data.scale, dataset)
     architecture = lay_out(spec.model, dataset.width, len(dataset.classes))
+    objective, plan = _objective(spec, dataset)  # a batch beyond the data is told as that, not as too much memory
     check_memory(architecture, spec.train.batch_size)
     _check_shares(spec.train.batch_size, machine)
-    objective, plan = _objective(spec, dataset)
     outputs = places.cache and places.cache / "outputs"
     parts = Assembly(
         spec, machine, dataset, scaling, architecture, objective, plan,
@@ -196,6 +196,13 @@ def _objective(spec: Spec, dataset: Dataset) -> tuple[Objective, Plan]:
     if steps == 0:
         raise DataError(
             f"train.batch_size: {options.batch_size} is more than the {stop - start} training rows; use a smaller one"
+        )
+    if steps * options.epochs > MOST_STEPS:
+        raise SpecError(
+            [
+                f"train.epochs: found {options.epochs}, which are {steps * options.epochs:,} steps at {steps:,} an "
+                f"epoch, wanted at most {MOST_STEPS:,} steps, the most that a run can count; take fewer epochs"
+            ]
         )
     plan = Plan(
         epochs=options.epochs,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dnnrun import assemble, files
-from dnnrun.errors import DataError, DeviceError, DnnrunError, RunDirectoryError
+from dnnrun.errors import DataError, DeviceError, DnnrunError, RunDirectoryError, SpecError
 from dnnrun.spec.load import load
 from dnnrun.store import events
 from dnnrun.store.find import find_checkpoint
@@ -82,6 +82,16 @@ def test_a_batch_larger_than_the_data(tmp_path: Path, compiled: Path) -> None:
     found = refused(DataError, tmp_path, compiled, "train.batch_size=201")
     assert found == "train.batch_size: 201 is more than the 200 training rows; use a smaller one"
     assert not runs_of(tmp_path / "small"), "what cannot begin leaves no run behind"
+    found = refused(DataError, tmp_path, compiled, "train.batch_size=1000000000000")
+    assert found == "train.batch_size: 1000000000000 is more than the 200 training rows; use a smaller one"
+
+
+def test_more_steps_than_a_run_can_count(tmp_path: Path, compiled: Path) -> None:
+    found = refused(SpecError, tmp_path, compiled, "train.epochs=214748365")
+    assert found == (
+        "train.epochs: found 214748365, which are 2,147,483,650 steps at 10 an epoch, wanted at most 2,147,483,647 "
+        "steps, the most that a run can count; take fewer epochs"
+    )
 
 
 def test_a_monitor_without_validation(tmp_path: Path, compiled: Path) -> None:

@@ -267,6 +267,28 @@ def test_boundaries_that_meet_at_this_length_of_an_epoch(boundaries):
         schedule.build(HORIZON)
 
 
+LONG = [
+    ({"type": "cosine", "initial": 1.0, "over": {"steps": 2**31}}, "steps: 2147483648"),
+    ({"type": "exponential", "initial": 1.0, "every": {"steps": 10**15}}, "steps: 1000000000000000"),
+    ({"type": "power", "initial": 1.0, "every": {"epochs": 1e300}}, r"epochs: 1e\+300"),
+    ({"type": "one_cycle", "peak": 1.0, "over": {"epochs": 3e8}}, r"epochs: 3e\+08"),
+    ({"type": "warm_up", "over": {"steps": 2**40}, "then": 0.1}, "steps: 1099511627776"),
+    ({"type": "piecewise", "values": [1, 2], "boundaries": [{"steps": 2**31}]}, "steps: 2147483648"),
+]
+
+
+@pytest.mark.parametrize(("spec", "found"), LONG, ids=str)
+def test_a_duration_beyond_what_a_run_can_count(spec, found):
+    with pytest.raises(SpecError, match=f"found {{{found}}}, wanted a duration of at most 2,147,483,647 steps"):
+        Schedule.parse(spec).build(HORIZON)
+
+
+def test_the_longest_duration():
+    rate = Schedule.parse({"type": "cosine", "initial": 1.0, "over": {"steps": 2**31 - 1}}).build(HORIZON)
+    assert float(rate(0)) == float(rate(1)) == 1.0
+    assert float(rate(2**31 - 1)) == 0.0
+
+
 def test_members():
     assert list(members(Schedule)) == NAMES
     for member in members(Schedule).values():

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from dnnrun.component import Component, Options
+from dnnrun.errors import SpecError
 
 if TYPE_CHECKING:
     from jax import Array
+
+
+MOST_STEPS = 2**31 - 1  # a step's number is an int32
 
 
 class Horizon(NamedTuple):
@@ -41,10 +45,18 @@ class Duration(Options):
         return self
 
     def in_steps(self, horizon: Horizon) -> int:
-        """The length in steps, at least 1."""
-        if self.steps is not None:
-            return self.steps
-        return max(1, round((self.epochs or 0) * horizon.steps_per_epoch))
+        """The length in steps, at least 1. Raises SpecError for more than a run can count."""
+        epochs = self.epochs or 0.0
+        steps = self.steps or min(max(1, round(min(epochs, MOST_STEPS) * horizon.steps_per_epoch)), MOST_STEPS + 1)
+        if steps > MOST_STEPS:
+            found = f"steps: {self.steps}" if self.steps else f"epochs: {epochs:g}"
+            raise SpecError(
+                [
+                    f"train.optimizer.learning_rate: found {{{found}}}, wanted a duration of at most {MOST_STEPS:,} "
+                    "steps, the most that a run can count; make it shorter"
+                ]
+            )
+        return steps
 
 
 class PlateauState(NamedTuple):
