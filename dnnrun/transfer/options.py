@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -12,9 +13,12 @@ from dnnrun.component import Options
 
 def _regex(pattern: str) -> str:
     try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # a bracket in brackets: it still means what it meant
+            re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        shown = pattern if len(pattern) <= 60 else pattern[:57] + "..."
+        raise ValueError(f"{shown!r} is no regular expression: {error}") from None
     return pattern
 
 

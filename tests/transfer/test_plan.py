@@ -269,6 +269,11 @@ def test_rename_inserts_a_layer(deep: str) -> None:
     assert plan.initialised == ["hidden2", "outputs"]
 
 
+def test_a_checkpoint_named_twice_has_its_unused_layers_once(deep: str) -> None:
+    plan = planned({"hidden": [4] * 4}, {"from": [{"from": deep, "reuse": "hidden[12]"}, deep]})
+    assert list(plan.unused) == [*(f"hidden{number}" for number in range(5, 13)), "outputs"]
+
+
 def test_of_several_sources_the_first_that_matches_gives(deep: str, tmp_path: Path) -> None:
     short = str(written(tmp_path, "short", {"hidden": [4, 4]}))
     sources = [{"from": deep, "reuse": "hidden[34]"}, short, {"from": deep, "reuse": "hidden[1-4]|outputs"}]
