@@ -27,6 +27,13 @@ def _rows_or_fraction(value: int | float) -> int | float:
     return value
 
 
+def _distinct(classes: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    for number, name in enumerate(classes):
+        if str(name) in map(str, classes[:number]):
+            raise ValueError(f"{str(name)!r} stands there twice; name each class once")
+    return classes
+
+
 class PerClass(Options):
     """How many rows of each class are used, the first ones of each split."""
 
@@ -57,9 +64,10 @@ class Selection(Options):
         json_schema_extra={"minimum": 0},
     )
     fold: Fold | None = Field(default=None, description="a fold of cross-validation, instead of `validation`")
-    classes: Annotated[tuple[StrictInt | StrictStr, ...], Field(strict=False)] | None = Field(
-        default=None, description="the classes to keep, in all splits; the position in the list is the new label"
-    )
+    classes: (
+        Annotated[tuple[StrictInt | StrictStr, ...], Field(strict=False, min_length=2), AfterValidator(_distinct)]
+        | None
+    ) = Field(default=None, description="the classes to keep, in all splits; the position in the list is the new label")
     limit: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="the first N of the remaining training rows"
     )
@@ -189,7 +197,7 @@ def class_numbers(names: tuple[str, ...], wanted: tuple[int | str, ...]) -> list
     """The labels of the classes `wanted`, in that order.
 
     A class is meant by its name, written as text or, where it is a number, as one; where no name is a number, a
-    number is a label. Raises DataError for a class that is not there or stands twice, or fewer than two.
+    number is a label. Raises DataError for a class that is not there or stands twice.
     """
     numeric = any(name.lstrip("-").isdecimal() for name in names)
     result = []
@@ -203,8 +211,6 @@ def class_numbers(names: tuple[str, ...], wanted: tuple[int | str, ...]) -> list
         if number in result:
             raise DataError(f"data.classes: {names[number]!r} stands there twice; name each class once")
         result.append(number)
-    if len(result) < 2:
-        raise DataError(f"data.classes names {len(result)}, wanted two or more of {', '.join(names)}")
     return result
 
 

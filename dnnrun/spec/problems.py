@@ -86,6 +86,8 @@ def _tell(tree: Tree, path: Path, found: list[Mapping[str, Any]]) -> Problem:
                 what = f"found {shown(value)}, {what}"
             return tree.problem(path, what, key=isinstance(value, dict))
     value = tree.at(path)
+    if isinstance(value, list):  # of what a place takes, a list misses only its length
+        found = [error for error in found if error["type"] in ("too_short", "too_long")] or found
     place = shape().at(tree.value, path)
     wanted = _wanted(found, words(place))
     advice = hint(value, place, path in tree.plain or not tree.values)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections import deque
+from functools import cache, cached_property
 from typing import Any
 
 from dnnrun.spec.sections import Spec
@@ -51,24 +52,33 @@ class Shape:
         """The schema nodes one step inside `place`, where `value` stands."""
         if isinstance(part, int):
             return [node["items"] for node in place if "items" in node]
-        return [node["properties"][part] for node in mappings(place, value) if part in node["properties"]]
+        named = [node["properties"][part] for node in mappings(place, value) if part in node["properties"]]
+        free = [node.get("additionalProperties") for node in place if "properties" not in node]
+        return named + [inner for inner in free if isinstance(inner, dict)]
 
     def homes(self, key: str) -> list[str]:
         """The outermost sections that have the key `key`."""
-        found: list[str] = []
-        queue: list[tuple[str, dict[str, Any]]] = [("", self.root)]
+        found = self._homes.get(key, [])
+        return [path for path in found if path.count(".") == found[0].count(".")]
+
+    @cached_property
+    def _homes(self) -> dict[str, list[str]]:
+        """Key -> the sections that have it, the outermost first: made once, however many keys are unknown."""
+        homes: dict[str, list[str]] = {}
+        queue = deque([("", self.root)])
         while queue:
-            path, node = queue.pop(0)
+            path, node = queue.popleft()
             if path.count(".") > 3:  # schedules may hold schedules
                 continue
             for place in self.alternatives(node):
                 if "items" in place:
                     queue.append((path, place["items"]))
                 for name, inner in place.get("properties", {}).items():
-                    if name == key and path and path not in found:
+                    found = homes.setdefault(name, [])
+                    if path and path not in found:
                         found.append(path)
                     queue.append((f"{path}.{name}".lstrip("."), inner))
-        return [path for path in found if path.count(".") == found[0].count(".")]
+        return homes
 
 
 def mappings(place: list[dict[str, Any]], value: Any) -> list[dict[str, Any]]:
@@ -104,7 +114,7 @@ def words(place: list[dict[str, Any]]) -> str:
 def _kind(node: dict[str, Any]) -> str:
     kind = node.get("type")
     if kind == "object":
-        return f"a mapping of {', '.join(node.get('properties', ()))}"
+        return f"a mapping of {', '.join(node['properties'])}" if "properties" in node else "a mapping"
     if kind in ("integer", "number"):
         bounds = [f"{word} {node[name]:g}" for name, word in BOUNDS.items() if name in node and abs(node[name]) < 2**53]
         return f"a {'whole ' * (kind == 'integer')}number" + (f" of {' and '.join(bounds)}" if bounds else "")

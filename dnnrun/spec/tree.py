@@ -131,7 +131,9 @@ def shown(value: Any) -> str:
     """A value and what it is: `true (a boolean)`."""
     if isinstance(value, dict | list):
         return kind(value)
-    text = quoted(value) if isinstance(value, str) else json.dumps(value) if _is_scalar(value) else repr(value)
+    if isinstance(value, str):
+        return f"{quoted(value)} ({kind(value)})"
+    text = json.dumps(value) if _is_scalar(value) else repr(value)
     return f"{text[:60]} ({kind(value)})" if value is not None else "null"
 
 

@@ -15,7 +15,8 @@ def hint(value: Any, place: list[dict[str, Any]], plain: bool) -> str:
     `plain` is whether the text stood without quotes.
     """
     kinds = {node.get("type") for node in place} | {"boolean" for node in place if isinstance(node.get("const"), bool)}
-    if isinstance(value, int | float) and kinds <= {"string", "null"}:
+    texts = [node for node in place if node.get("type") == "string" and not {"enum", "const"} & node.keys()]
+    if isinstance(value, int | float) and texts and kinds <= {"string", "null"}:
         return f"; put it in quotes: '{str(value).lower() if isinstance(value, bool) else value}'"
     if not isinstance(value, str):
         return ""

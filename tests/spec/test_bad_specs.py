@@ -9,6 +9,7 @@ import pytest
 
 from dnnrun.errors import SpecError
 from dnnrun.spec.load import load
+from dnnrun.spec.schema import Shape
 
 DENSE_ONLY = "dnnrun builds dense networks only: convolutional, recurrent and text models are not built"
 ENTRY = "a whole number of more than 0 or a mapping of units, activation, initializer, batch_norm, dropout, bias"
@@ -181,6 +182,53 @@ def test_everything_is_told_at_once_in_order() -> None:
         "override 'train.l2=-1': train.l2: found -1, wanted at least 0",
         "override 'oops': no '='; wanted key=value, as train.epochs=10",
     ]
+
+
+# (the override, what is said after its text)
+PLACES = [
+    ("data.classes=[3]", "data.classes: found 1 entry, wanted at least 2"),
+    ("data.classes=[]", "data.classes: found 0 entries, wanted at least 2"),
+    ("data.classes=[3, '3']", "data.classes: '3' stands there twice; name each class once"),
+    ("transfer={from: []}", "transfer.from: found 0 entries, wanted at least 1"),
+    ("transfer={from: x, unfreeze: 3}", "transfer.unfreeze: found 3 (a whole number), wanted a mapping"),
+    ("transfer={from: x, unfreeze: {h: 0}}", "transfer.unfreeze.h: found 0 (a whole number), wanted a whole number of more than 0 or a mapping of stalled"),
+    ("transfer={from: x, unfreeze: {h: {stall: 1, stalled: 1}}}", "transfer.unfreeze.h.stall: unknown key; did you mean 'stalled'?"),
+    ("transfer={from: x, rates: {h: 0.0}}", "transfer.rates.h: found 0.0, wanted more than 0"),
+    ("transfer={from: x, rename: {h: 3}}", "transfer.rename.h: found 3 (a whole number), wanted a text; put it in quotes: '3'"),
+    ("transfer={from: x, cache: true}", "transfer.cache: found true (a boolean), wanted auto, on or off"),
+    ("transfer={from: x, reuse: 'a{99999999999}'}", "transfer.reuse: 'a{99999999999}' is no regular expression: the repetition number is too large"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("override", "message"), PLACES)
+def test_lists_and_free_keys(override: str, message: str) -> None:
+    (problem,) = problems("name: n\n" + GOOD, override)
+    assert problem.endswith(f": {message}")
+
+
+def test_a_pattern_nested_without_end() -> None:
+    (problem,) = problems(GOOD, f"transfer={{from: x, reuse: '{'(' * 5000}'}}")
+    assert f"transfer.reuse: '{'(' * 57}...' is no regular expression: " in problem
+
+
+def test_brackets_in_brackets_are_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    Path("spec.yaml").write_text(GOOD + "transfer: {from: x, reuse: '[[h]idden1'}\n")
+    load("spec.yaml")
+    assert not recwarn.list
+
+
+def test_a_long_text_keeps_its_closing_quote() -> None:
+    assert problems(GOOD + f"train: {{epochs: {'e' * 70}}}\n") == [
+        f"spec.yaml:3:17: train.epochs: found '{'e' * 57}...' (a text), wanted a whole number"
+    ]
+
+
+def test_many_unknown_keys_take_no_search_of_the_schema_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, alternatives = [], Shape.alternatives
+    monkeypatch.setattr(Shape, "alternatives", lambda self, node: asked.append(node) or alternatives(self, node))
+    found = problems(GOOD + "train:\n" + "".join(f"  k{number}: 1\n" for number in range(500)))
+    assert len(found) == 500
+    assert len(asked) < 30_000
 
 
 def test_a_folder_is_no_spec() -> None:
