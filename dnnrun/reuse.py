@@ -43,8 +43,8 @@ def transfer_spec(
         if is_foreign(located(own)):
             raise TransferError(f"{own}: no run of dnnrun, so it has no spec to go on with; name a spec before --from")
         mapping = {key: value for key, value in find_checkpoint(own).manifest["spec"].items() if key != "transfer"}
-        if not mapping["name"].endswith(SUFFIX):
-            mapping["name"] = mapping["name"][: 64 - len(SUFFIX)] + SUFFIX
+        name = str(mapping.get("name", "unnamed"))
+        mapping["name"] = name if name.endswith(SUFFIX) else name[: 64 - len(SUFFIX)] + SUFFIX
         found = load_mapping(mapping, given, where=f"the spec of {own}", fill=fill)
     elif isinstance(spec, Mapping):
         found = load_mapping(spec, given, fill=fill)

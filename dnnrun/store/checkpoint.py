@@ -19,6 +19,10 @@ from dnnrun.store import tensors as tensor_files
 FORMAT = 1
 KEPT = 2
 FOLDER = re.compile(r"step-(\d{8,})(?:-(\d+))?")
+_FIELDS = {
+    "step": int, "tensors": dict, "layers": list, "spec": dict, "features": int, "classes": list, "preprocessing": dict,
+}  # fmt: skip
+_TENSOR = {"sha256", "shape", "dtype"}
 MODEL, TRAIN, MANIFEST = "model.safetensors", "train.safetensors", "manifest.json"
 
 
@@ -62,7 +66,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder}: no checkpoint here (no {MANIFEST})") from None
     except NotADirectoryError:
         raise CheckpointError(f"{folder}: a file; wanted a run, or a checkpoint folder") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); the checkpoint is damaged, use another one") from None
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if not isinstance(found, int) or isinstance(found, bool):
@@ -72,14 +76,27 @@ def open_checkpoint(folder: Path) -> Checkpoint:
             f"{path}: format {found}, written by dnnrun {manifest.get('dnnrun', '?')}; this dnnrun {__version__} reads "
             f"formats up to {FORMAT}; install a newer dnnrun"
         )
-    missing = {"step", "tensors", "layers", "spec", "features", "classes", "preprocessing"} - manifest.keys()
-    if missing:
+    if missing := _FIELDS.keys() - manifest.keys():
         raise CheckpointError(f"{path}: lacks {', '.join(sorted(missing))}; the checkpoint is damaged, use another one")
     if not (isinstance(manifest["tensors"], dict) and MODEL in manifest["tensors"]):
         raise CheckpointError(f"{path}: does not describe {MODEL}; the checkpoint is damaged, use another one")
     if manifest.get("checksum") != sealed(manifest)["checksum"]:
         raise CheckpointError(f"{path}: does not have its own checksum; the checkpoint is damaged, use another one")
+    if wrong := [name for name, kind in _FIELDS.items() if not isinstance(manifest[name], kind)] + _odd(manifest):
+        raise CheckpointError(f"{path}: has an unusable {', '.join(wrong)}; the checkpoint is damaged, use another one")
     return Checkpoint(folder, manifest)
+
+
+def _odd(manifest: Mapping[str, Any]) -> list[str]:
+    """What a manifest says in a form that no reader expects, though whoever wrote it gave it its checksum."""
+    image = manifest.get("image")
+    odd = [] if image is None or (isinstance(image, list) and len(image) == 3) else ["image"]
+    for file, tensors in manifest["tensors"].items():
+        described = tensors.items() if isinstance(tensors, dict) else [("", None)]
+        for name, tensor in described:
+            if not (isinstance(tensor, dict) and tensor.keys() >= _TENSOR and isinstance(tensor["shape"], list)):
+                odd.append(f"{file} {name}".rstrip())
+    return odd
 
 
 def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:

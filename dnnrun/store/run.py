@@ -46,11 +46,14 @@ class RunDirectory:
         """What meta.json says."""
         path = self.path / META
         try:
-            return json.loads(path.read_text("utf-8"))
+            found = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             raise RunDirectoryError(f"{self.path}: not a run directory (no {META})") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunDirectoryError(f"{path}: cannot be read ({error})") from None
+        if not isinstance(found, dict) or not isinstance(found.get("status", ""), str):
+            raise RunDirectoryError(f"{path}: says nothing of a run; the file was changed by something else")
+        return found
 
     def status(self) -> str:
         """running, done, interrupted, failed; killed where the process that wrote here is gone without a word."""

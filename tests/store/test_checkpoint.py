@@ -84,6 +84,10 @@ def test_every_bad_manifest_has_its_message(tmp_path: Path) -> None:
     good = json.loads(path.read_text())
     without = {key: value for key, value in good.items() if key not in ("spec", "step")}
     used = "the checkpoint is damaged, use another one"
+
+    def resealed(**said: Any) -> str:
+        return json.dumps(checkpoints.sealed({**good, **said}))
+
     table: list[tuple[str | bytes, str]] = [
         (
             json.dumps({**good, "format": 2, "dnnrun": "9.0"}),
@@ -94,6 +98,15 @@ def test_every_bad_manifest_has_its_message(tmp_path: Path) -> None:
         (json.dumps({**good, "format": True}), f"{path}: not a dnnrun manifest (no format number)"),
         ("[1]", f"{path}: not a dnnrun manifest (no format number)"),
         (json.dumps(without), f"{path}: lacks spec, step; {used}"),
+        (resealed(features="784"), f"{path}: has an unusable features; {used}"),
+        (resealed(spec=None, classes=3), f"{path}: has an unusable spec, classes; {used}"),
+        (resealed(image=[28, 28]), f"{path}: has an unusable image; {used}"),
+        (resealed(tensors={"model.safetensors": [3]}), f"{path}: has an unusable model.safetensors; {used}"),
+        (
+            resealed(tensors={"model.safetensors": {"w": {"sha256": ""}}}),
+            f"{path}: has an unusable model.safetensors w; {used}",
+        ),
+        ("[" * 100_000, f"{path}: cannot be read (maximum recursion depth exceeded"),
         (json.dumps({**good, "tensors": {}}), f"{path}: does not describe model.safetensors; {used}"),
         ("{", f"{path}: cannot be read (Expecting property name"),
         (b"\xff\xfe", f"{path}: cannot be read ('utf-8' codec"),

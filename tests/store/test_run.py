@@ -12,7 +12,7 @@ import pytest
 from dnnrun import files
 from dnnrun.errors import ResumeError, RunDirectoryError
 from dnnrun.store import events
-from dnnrun.store.run import create, newest, runs_of
+from dnnrun.store.run import RunDirectory, create, newest, runs_of
 
 
 def test_a_new_run_is_whole_and_latest(tmp_path: Path) -> None:
@@ -100,3 +100,12 @@ def test_a_broken_line_before_the_last_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError) as caught:
         events.read(path)
     assert str(caught.value) == f"{path}:2: not JSON; the file was changed by something else"
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '{"status": {}}'])
+def test_a_meta_that_says_nothing_of_a_run(tmp_path: Path, content: str) -> None:
+    (tmp_path / "meta.json").write_text(content)
+    with pytest.raises(RunDirectoryError) as caught:
+        RunDirectory(tmp_path).status()
+    place = tmp_path / "meta.json"
+    assert str(caught.value) == f"{place}: says nothing of a run; the file was changed by something else"
