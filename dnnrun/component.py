@@ -25,6 +25,20 @@ class Options(BaseModel):
     )
 
 
+def one_of(*names: str) -> dict[str, Any]:
+    """JSON schema to add to that of a mapping: exactly one of these keys, the others absent or null."""
+    return {"allOf": [{"oneOf": [_given(name) for name in names]}]}
+
+
+def not_together(one: str, two: str) -> dict[str, Any]:
+    """JSON schema to add to that of a mapping: at least one of these two keys is absent or null."""
+    return {"allOf": [{"not": {"allOf": [_given(one), _given(two)]}}]}
+
+
+def _given(name: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+
+
 @dataclass(frozen=True)
 class Shorthand:
     """Annotates a field that also takes a short form of its mapping.

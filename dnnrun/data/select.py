@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Field, StrictInt, StrictStr, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
 
-from dnnrun.component import Options
+from dnnrun.component import Options, not_together
 from dnnrun.data.source import Raw, Rows
 from dnnrun.errors import DataError
 
@@ -58,6 +58,8 @@ class Fold(Options):
 class Selection(Options):
     """Which rows of a source are used. A spec's `data` section extends it."""
 
+    model_config = ConfigDict(json_schema_extra=not_together("limit", "per_class"))
+
     validation: Annotated[int | float, AfterValidator(_rows_or_fraction)] = Field(
         default=0.1,
         description="rows taken from training: the first N, or a fraction, stratified and shuffled by the seed",
@@ -67,7 +69,11 @@ class Selection(Options):
     classes: (
         Annotated[tuple[StrictInt | StrictStr, ...], Field(strict=False, min_length=2), AfterValidator(_distinct)]
         | None
-    ) = Field(default=None, description="the classes to keep, in all splits; the position in the list is the new label")
+    ) = Field(
+        default=None,
+        description="the classes to keep, in all splits; the position in the list is the new label",
+        json_schema_extra={"uniqueItems": True},
+    )
     limit: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="the first N of the remaining training rows"
     )

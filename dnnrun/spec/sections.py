@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from dnnrun.component import Options
+from dnnrun.component import Options, one_of
 from dnnrun.data.select import Selection
 from dnnrun.data.source import Source
 from dnnrun.nn.architecture import Model
@@ -31,6 +31,8 @@ class Data(Selection):
 
 class Every(Options):
     """How often: exactly one of `{seconds: N}`, `{steps: N}`, `{epochs: N}`."""
+
+    model_config = ConfigDict(json_schema_extra=one_of("seconds", "steps", "epochs"))
 
     seconds: float | None = Field(default=None, gt=0)
     steps: int | None = Field(default=None, gt=0)

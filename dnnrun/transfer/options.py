@@ -6,9 +6,9 @@ import re
 import warnings
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from dnnrun.component import Options
+from dnnrun.component import Options, not_together
 
 
 def _regex(pattern: str) -> str:
@@ -45,6 +45,8 @@ class Part(Options):
 
 class Transfer(Options):
     """What is reused of networks trained before, and what of it learns again. Patterns match whole layer names."""
+
+    model_config = ConfigDict(json_schema_extra=not_together("freeze", "train"))
 
     from_: str | Annotated[tuple[str | Part, ...], Field(strict=False, min_length=1)] = Field(
         alias="from",

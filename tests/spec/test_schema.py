@@ -43,6 +43,8 @@ VALUES = [
     ("data", "validation", 5000, True),
     ("data", "validation", 0.2, True),
     ("data", "classes", [1, "two"], True),
+    ("data", "classes", [1], False),
+    ("data", "classes", [1, 1], False),
     ("data", "source", {"type": "digits"}, True),
     ("train", "optimizer", "sgd", True),
     ("train", "optimizer", {"type": "sgd", "learning_rate": 0.1}, True),
@@ -53,6 +55,10 @@ VALUES = [
     ("train", "clip", None, True),
     ("train", "checkpoint_every", {"steps": 3}, True),
     ("train", "checkpoint_every", 3, False),
+    ("train", "checkpoint_every", {}, False),
+    ("train", "checkpoint_every", {"steps": 3, "epochs": 1}, False),
+    ("train", "checkpoint_every", {"steps": 3, "epochs": None}, True),
+    ("train", "optimizer", {"type": "sgd", "learning_rate": {"type": "power", "initial": 1, "every": {}}}, False),
     ("train", "threads", "auto", True),
     ("train", "threads", "many", False),
     ("train", "epochs", True, False),
@@ -73,6 +79,24 @@ def test_schema_and_load_agree(section: str, key: str, value: Any, good: bool) -
     else:
         with pytest.raises(SpecError):
             load_mapping(mapping)
+
+
+EXCLUSIVE = [
+    ({"data": {"source": "digits", "limit": 5, "per_class": 1}}, False),
+    ({"data": {"source": "digits", "limit": 5, "per_class": None}}, True),
+    ({"transfer": {"from": "x", "freeze": "hidden1", "train": "outputs"}}, False),
+    ({"transfer": {"from": "x", "freeze": None, "train": "outputs"}}, True),
+]
+
+
+@pytest.mark.parametrize(("sections", "good"), EXCLUSIVE)
+def test_keys_that_exclude_each_other(sections: dict[str, Any], good: bool) -> None:
+    assert VALIDATOR.is_valid({**GOOD, **sections}) == good
+    if good:
+        load_mapping({**GOOD, **sections})
+    else:
+        with pytest.raises(SpecError):
+            load_mapping({**GOOD, **sections})
 
 
 @pytest.mark.parametrize("name", configs())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from dnnrun.component import Component, Options
+from dnnrun.component import Component, Options, one_of
 from dnnrun.errors import SpecError
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Horizon(NamedTuple):
 
 class Duration(Options):
     """A length of training: exactly one of `{steps: N}` and `{epochs: N}`."""
+
+    model_config = ConfigDict(json_schema_extra=one_of("steps", "epochs"))
 
     steps: int | None = Field(None, gt=0)
     epochs: float | None = Field(None, gt=0)
