@@ -217,10 +217,10 @@ def _check_optimizer(donors: Sequence[Donor], taken: Mapping[str, Taken], first:
 
 def _unused(donors: Sequence[Donor], taken: dict[str, Taken]) -> tuple[str, ...]:
     """The layers of every donor that nothing was taken from; a checkpoint that is named twice is one donor."""
-    once = {donor.folder: donor for donor in donors}
+    once = {donor.where: donor for donor in donors}
     found: list[str] = []
-    for folder, donor in once.items():
-        used = {source.layer for source in taken.values() if source.donor.folder == folder}
+    for where, donor in once.items():
+        used = {source.layer for source in taken.values() if source.donor.where == where}
         mark = "" if len(once) == 1 else f"{donor.name}:"
         found += [mark + layer for layer in donor.layers if layer not in used]
     return tuple(found)
