@@ -123,8 +123,8 @@ def table(record: dict[str, Any]) -> str:
     lines = [
         "# Exercise 9 by one reuse-search",
         "",
-        f"Made by `python benchmarks/reuse_search.py --seeds {record['seeds']} --repeat {record['repeat']}{whole}` on "
-        f"{record['machine']}, {record['load']}.",
+        f"Made by `python benchmarks/reuse_search.py --seeds {record['seeds']} --repeat {record['repeat']}{whole}`",
+        f"on {record['machine']}, {record['load']}.",
         "",
         f"Test accuracy over {record['seeds']} seeds of the new network, on one source network, with 95% intervals;",
         "the published ranges are over the authors' runs, each with its source. The search chooses by validation.",
@@ -144,7 +144,7 @@ def table(record: dict[str, Any]) -> str:
     lines += ["", f"Recommended: {found['recommendation']['variant']}.", ""]
     lines += [f"- {reason}" for reason in found["recommendation"]["reasons"]]
     trials = len(found["trials"])
-    lines += ["", f"Time of the {trials} trials, median of {record['repeat']} (each: {record['each']}):", ""]
+    lines += ["", f"Time of the {trials} trials, median of {record['repeat']}, each:", f"{record['each']}.", ""]
     lines += ["| how | seconds | the search against it |", "|---|---|---|"]
     for how, took in seconds.items():
         lines.append(f"| {how} | {took:.1f} | {seconds['search'] / took:.2f} |")
