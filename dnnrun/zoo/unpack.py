@@ -46,46 +46,53 @@ def unpack(archive: Path, folder: Path, largest: int) -> Path:
         files.write_new(target, chunks())
 
     try:
-        (_zip if zipfile.is_zipfile(archive) else _tar)(archive, write)
+        (_zip if zipfile.is_zipfile(archive) else _tar)(archive, write, largest)
     except DAMAGED as error:
         raise ZooError(f"{archive.name}: not a whole archive ({error}); fetch it again") from None
     inner = list(folder.iterdir())
     return inner[0] if len(inner) == 1 and inner[0].is_dir() else folder
 
 
-def _tar(archive: Path, write: Callable[[str, IO[bytes]], None]) -> None:
+def _tar(archive: Path, write: Callable[[str, IO[bytes]], None], largest: int) -> None:
     with tarfile.open(archive) as whole:
-        for number, member in enumerate(whole):
-            _count(archive, number)
-            _inside(archive, member.name)
-            if member.isdir():
-                continue
-            if not member.isreg():
-                raise ZooError(f"{archive.name}: {member.name} is a link or a device, wanted plain files; not taken")
+        look, members = _Look(archive, largest), []
+        for member in whole:
+            look.at(member.name, member.size, member.isdir() or member.isreg())
+            members += [] if member.isdir() else [member]
+        for member in members:
             content = whole.extractfile(member)
             assert content is not None
             write(member.name, content)
 
 
-def _zip(archive: Path, write: Callable[[str, IO[bytes]], None]) -> None:
+def _zip(archive: Path, write: Callable[[str, IO[bytes]], None], largest: int) -> None:
     with zipfile.ZipFile(archive) as whole:
-        for number, member in enumerate(whole.infolist()):
-            _count(archive, number)
-            _inside(archive, member.filename)
-            if member.is_dir():
-                continue
-            kind = member.external_attr >> 28  # of a Unix mode: 8 a regular file, 0 not said, 10 a link
-            if kind not in (0, 8):
-                raise ZooError(
-                    f"{archive.name}: {member.filename} is a link or a device, wanted plain files; not taken"
-                )
+        look, members = _Look(archive, largest), []
+        for member in whole.infolist():
+            kind = member.external_attr >> 28  # of a Unix mode: 8 a regular file, 4 a folder, 0 not said, 10 a link
+            look.at(member.filename, member.file_size, kind in (0, 4, 8))
+            members += [] if member.is_dir() else [member]
+        for member in members:
             with whole.open(member) as content:
                 write(member.filename, content)
 
 
-def _count(archive: Path, number: int) -> None:
-    if number >= MEMBERS:
-        raise ZooError(f"{archive.name}: more than {MEMBERS:,} members; not taken")
+class _Look:
+    """Looks at every member before the first one is unpacked. Raises ZooError."""
+
+    def __init__(self, archive: Path, largest: int):
+        self.archive, self.largest, self.left, self.count = archive, largest, largest, 0
+
+    def at(self, name: str, size: int, plain: bool) -> None:
+        self.count += 1
+        self.left -= size
+        if self.count > MEMBERS:
+            raise ZooError(f"{self.archive.name}: more than {MEMBERS:,} members; not taken")
+        _inside(self.archive, name)
+        if not plain:
+            raise ZooError(f"{self.archive.name}: {name} is a link or a device, wanted plain files; not taken")
+        if self.left < 0:
+            raise ZooError(f"{self.archive.name}: unpacks to more than {self.largest:,} bytes; not taken")
 
 
 def _inside(archive: Path, name: str) -> PurePosixPath:

@@ -15,6 +15,7 @@ from dnnrun.interop.readers.damage import DAMAGED
 from dnnrun.interop.weights import Weights, pack
 
 HOLDERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")
+NAMED = {"torch", "collections", "numpy", "_codecs", "builtins", "__builtin__"}  # modules that state dicts name
 ADVICE = "save the tensors alone: torch.save(model.state_dict(), 'model.pt')"
 
 
@@ -27,9 +28,9 @@ def read(path: Path) -> Weights:
     """The state dict in a file. Raises InteropError for anything that is not tensors and plain values."""
     import pickle
 
+    _check(path)
     import torch
 
-    _check(path)
     try:
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except pickle.UnpicklingError as error:
@@ -70,8 +71,26 @@ def _check(path: Path) -> None:
         raise InteropError(f"{path}: not a whole archive ({error}); copy it again") from None
     if any("constants.pkl" in member.filename or "/code/" in member.filename for member in members):
         raise InteropError(f"{path}: a TorchScript program, which is code; {ADVICE}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in members:
+                if member.filename.endswith("data.pkl") and member.file_size < 1 << 24:
+                    _check_names(path, archive.read(member))
+    except DAMAGED:
+        pass  # torch says what is wrong with it
     if sum(member.file_size for member in members) > path.stat().st_size:
         raise InteropError(f"{path}: an archive that unpacks to more than its size, as torch writes none; not read")
+
+
+def _check_names(path: Path, pickled: bytes) -> None:
+    """Refuse what names anything but torch's own parts before torch is started; torch then looks at each of them."""
+    import pickletools
+
+    for code, argument, _ in pickletools.genops(pickled):
+        if code.name == "GLOBAL" and str(argument).split()[0].partition(".")[0] not in NAMED:
+            raise InteropError(
+                f"{path}: holds Python objects beside tensors, which could run code; nothing of it was run. {ADVICE}"
+            )
 
 
 def _said(error: Exception) -> str:
