@@ -145,6 +145,7 @@ def assemble(
         reading = pool.submit(read, spec, places)
         machine = prepare(spec.train.device, spec.train.threads, cache, threads, devices or spec.train.devices)
         from dnnrun.nn.network import Split
+        from dnnrun.train.task import Classification
 
         dataset = reading.result()
     if manifest is not None:
@@ -158,13 +159,15 @@ def assemble(
         dataset = replace(dataset, features=resized(dataset.features, resize), image=tuple(resize["to"]))
     scaling = scaling or fit_scaling(spec.data.scale, dataset)
     architecture = lay_out(spec.model, dataset.width, len(dataset.classes))
-    objective, plan = _objective(spec, dataset)  # a batch beyond the data is told as that, not as too much memory
+    objective, plan = course_of(spec, dataset)  # a batch beyond the data is told as that, not as too much memory
     check_memory(architecture, spec.train.batch_size)
     _check_shares(spec.train.batch_size, machine)
+    split = Split(architecture, spec.train.precision)
+    task = Classification(split, spec.train.loss.build(), spec.train.loss.evaluation().build())
     outputs = places.cache and places.cache / "outputs"
     parts = Assembly(
         spec, machine, dataset, scaling, architecture, objective, plan,
-        Split(architecture, spec.train.precision), outputs, _spread(machine), resize=resize,
+        task, outputs, _spread(machine), resize=resize,
     )  # fmt: skip
     parts.notes += notes
     _phases(parts, donors, manifest)
@@ -187,7 +190,7 @@ def _phases(parts: Assembly, donors: list[Donor], manifest: Mapping[str, Any] | 
         parts.phases = [Phase(frozenset(names))]
 
 
-def _objective(spec: Spec, dataset: Dataset) -> tuple[Objective, Plan]:
+def course_of(spec: Spec, dataset: Dataset) -> tuple[Objective, Plan]:
     from dnnrun.train.loop import Plan
 
     options, stopping = spec.train, spec.train.early_stopping
@@ -219,12 +222,10 @@ def _objective(spec: Spec, dataset: Dataset) -> tuple[Objective, Plan]:
 
 
 def objective_of(options: Train, steps: int) -> Objective:
-    """What training minimises and how, at so many steps an epoch."""
+    """How training minimises, at so many steps an epoch."""
     from dnnrun.train.program import Objective
 
     return Objective(
-        loss=options.loss.build(),
-        evaluation_loss=options.loss.evaluation().build(),
         direction=options.optimizer.build(is_kernel),
         rate=options.optimizer.learning_rate.build(Horizon(steps, options.epochs)),
         batch_size=options.batch_size,

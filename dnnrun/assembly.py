@@ -22,11 +22,12 @@ from dnnrun.transfer import plan as transfers
 from dnnrun.transfer.phases import Phase
 
 if TYPE_CHECKING:
-    from dnnrun.nn.network import Split, Tensors
+    from dnnrun.nn.network import Tensors
     from dnnrun.train.loop import Plan
     from dnnrun.train.program import Objective, Program
     from dnnrun.train.spread import Shares, Spread
     from dnnrun.train.state import Batches, TrainState
+    from dnnrun.train.task import Task
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Assembly:
     architecture: Architecture
     objective: Objective
     plan: Plan
-    split: Split
+    task: Task
     outputs: Path | None
     spread: Spread | None = None
     reuse: transfers.Plan | None = None
@@ -136,7 +137,7 @@ class Assembly:
         """The program of a phase, not compiled yet."""
         from dnnrun.train.program import Program
 
-        return Program(self.split, self.objective, **phase, spread=self.spread)
+        return Program(self.task, self.objective, **phase, spread=self.spread)
 
     def _place(self, features: np.ndarray | None) -> None:
         """Let training go on from these features, or from the rows as they are where there are none."""
@@ -169,15 +170,15 @@ class Assembly:
         return first_bad_layer(self.program, self._own(state), self._own(frozen), data, rows)
 
     def evaluate_whole(self, tensors: Mapping[str, Any], split: str) -> dict[str, float]:
-        """Loss and accuracy of the whole network with these tensors on a split."""
+        """The task's metrics of the whole network with these tensors on a split."""
         from dnnrun.train.program import Program
 
-        program = Program(self.split, self.objective, frozenset(self.architecture.names))
+        program = Program(self.task, self.objective, frozenset(self.task.names))
         return program.evaluate(dict(tensors), self.rows, *self.dataset.splits[split])
 
     def named(self, tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Tensors on the host, in the architecture's order."""
-        return {t.name: np.asarray(tensors[t.name]) for t in self.architecture.tensors if t.name in tensors}
+        """Tensors on the host, in the order of the layers."""
+        return {t.name: np.asarray(tensors[t.name]) for t in self.task.tensors if t.name in tensors}
 
     def check_finite(self, tensors: Mapping[str, np.ndarray], step: int) -> None:
         """Raise RunFailed where a tensor that is to be saved has a value that is not finite."""
@@ -186,7 +187,7 @@ class Assembly:
                 raise RunFailed(f"{name} is not finite after step {step:,}; it is not saved. Lower the learning rate")
 
     def evaluate(self, tensors: Mapping[str, Any], split: str) -> dict[str, float]:
-        """Loss and accuracy with these tensors on a split, from the cached outputs where there are some."""
+        """The task's metrics with these tensors on a split, from the cached outputs where there are some."""
         return self.program.evaluate(dict(tensors), self.data, *self.dataset.splits[split])
 
     def exact_statistics(self, tensors: Mapping[str, Any], epoch: int | None = None) -> Mapping[str, Any]:
@@ -207,7 +208,7 @@ class Assembly:
     def count_parameters(self) -> dict[str, int]:
         """Scalars that learn in the phase entered last, and those that do not."""
         trainable = set(self.program.params)
-        sizes = {t.name: t.size for t in self.architecture.tensors if not t.statistic}
+        sizes = {t.name: t.size for t in self.task.tensors if not t.statistic}
         done = sum(size for name, size in sizes.items() if name in trainable)
         return {"trainable": done, "frozen": sum(sizes.values()) - done}
 

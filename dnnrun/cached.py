@@ -80,7 +80,7 @@ class _Kept:
         """Computed, a piece at a time."""
         from dnnrun.train.prefix import outputs
 
-        made = outputs(self.parts.split, self.tensors, self.parts.rows, self.first, self.order)
+        made = outputs(self.parts.task.split, self.tensors, self.parts.rows, self.first, self.order)
         if self.parts.spread:
             del self.parts.rows  # they were needed on one device for this alone
         return made

@@ -195,7 +195,7 @@ class Session:
         batch, per_epoch = self.parts.plan.batch_size, self.parts.plan.steps_per_epoch
         rate = event.steps * batch / max(event.seconds, 1e-9)
         left = (total - event.step) * batch / rate
-        loss = float(event.state.loss_sum) / (((event.step - 1) % per_epoch + 1) * batch)
+        loss = self.parts.task.metrics(event.state.sums, ((event.step - 1) % per_epoch + 1) * batch)["loss"]
         epochs = self.spec.train.epochs
         status = Status(-(-event.step // per_epoch), epochs, event.step, total, rate, left, loss, validation)
         self.journal.watcher.status(status)

@@ -18,6 +18,7 @@ from dnnrun.optim.schedule import Horizon
 from dnnrun.streams import key_words
 from dnnrun.train.program import Objective, Program
 from dnnrun.train.state import Batches, TrainState
+from dnnrun.train.task import Classification
 
 FEATURES, CLASSES, BATCH, PER_EPOCH = 6, 4, 5, 8
 ROWS = BATCH * PER_EPOCH
@@ -88,9 +89,8 @@ def build(
     """A compiled program over a network 6-7-5-4, or of what `model` says otherwise."""
     plan = architecture(**model)
     chosen, measured = Optimizer.parse(optimizer or {"type": "sgd", "learning_rate": 0.1}), Loss.parse(loss)
+    task = Classification(Split(plan), measured.build(), measured.evaluation().build())
     objective = Objective(
-        loss=measured.build(),
-        evaluation_loss=measured.evaluation().build(),
         direction=chosen.build(is_kernel),
         rate=chosen.learning_rate.build(Horizon(PER_EPOCH, 3)),
         batch_size=BATCH,
@@ -101,7 +101,7 @@ def build(
         max_norm=max_norm,
     )
     names = plan.names if trainable is None else trainable
-    program = Program(Split(plan), objective, frozenset(names), frozenset(moving or ()))
+    program = Program(task, objective, frozenset(names), frozenset(moving or ()))
     state, frozen = program.begin(initial_tensors(plan, seed=1))
     data = some_batches()
     program.compile(state, frozen, data)

@@ -128,6 +128,11 @@ class Split:
         """The network with these tensors, name -> array; a copy, so that a trace can change it."""
         return nnx.merge(self.graph, nnx.State(_nested(tensors)), copy=True)
 
+    def whole(self, tensors: Mapping[str, Any]) -> Tensors:
+        """`tensors`, and empty ones for layers that are not called: the graph has a place for them."""
+        absent = (t.name for t in self.architecture.tensors if t.name not in tensors)
+        return {**dict.fromkeys(absent, jnp.zeros(())), **tensors}
+
     @staticmethod
     def statistics(network: Network) -> Tensors:
         """The moving statistics as they stand in `network`."""

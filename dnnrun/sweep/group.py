@@ -92,7 +92,7 @@ class _Group:
             name: getattr(program, name) for name in ("trainable", "moving", "first", "joined", "factors", "later")
         }
         key = json.dumps([shape(self.specs[0]), same, self.differ, steps, described(phase)], sort_keys=True)
-        base = Program(program.split, program.objective, **phase)
+        base = Program(program.task, program.objective, **phase)
 
         def program_of(traced: Mapping[str, Any]) -> Program:
             return replace(base, objective=objective_of(with_numbers(train, traced), steps))
@@ -116,7 +116,7 @@ class LaneAssembly(Assembly):
         return replace(self.rows, order=self._order(epoch))
 
     def make(self, **phase: Any) -> Program:
-        program = LaneProgram(self.split, self.objective, **phase)
+        program = LaneProgram(self.task, self.objective, **phase)
         program.lane = self.place
         return program
 
@@ -136,8 +136,7 @@ class LaneProgram(Program):
         return self.lane.train(state, data, start, stop)
 
     def evaluate(self, tensors: Tensors, data: LaneBatches, start: int, stop: int) -> dict[str, float]:
-        loss, correct = self.lane.evaluate(self._needed(tensors), start, stop)
-        return {"loss": float(loss) / (stop - start), "accuracy": int(correct) / (stop - start)}
+        return self.task.metrics(self.lane.evaluate(self._needed(tensors), start, stop), stop - start)
 
     def hold(self, tensors: Tensors) -> Tensors:
         return {name: np.array(value) for name, value in tensors.items()}

@@ -90,7 +90,7 @@ class KeptAssembly(Assembly):
         return Batches(features=self.kept.place(host.pop("features")), **jax.device_put(host))
 
     def make(self, **phase: Any) -> Program:
-        program = KeptProgram(self.split, self.objective, **phase, spread=self.spread)
+        program = KeptProgram(self.task, self.objective, **phase, spread=self.spread)
         program.key, program.kept = [fixed(self.spec), described(phase)], self.kept.compiled
         return program
 

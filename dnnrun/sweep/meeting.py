@@ -84,8 +84,8 @@ class Place:
         """The state after steps `start` to `stop` (excluded)."""
         return self.meeting.ask(self.number, Request("train", state, start, stop, data))
 
-    def evaluate(self, tensors: Tensors, start: int, stop: int) -> tuple[Any, Any]:
-        """The sum of the losses and the number of hits over these rows."""
+    def evaluate(self, tensors: Tensors, start: int, stop: int) -> dict[str, Any]:
+        """The sums of the task's measures over these rows."""
         return self.meeting.ask(self.number, Request("evaluate", tensors, start, stop))
 
 
@@ -162,9 +162,9 @@ class Meeting:
         tensors = self._stack({lane: request.tree for lane, request in same.items()})
         data = replace(self.data, order=None)
         sums = self.lanes.score(tensors, data, np.int32(first.start), np.int32(first.stop))
-        losses, hits = map(np.asarray, sums)
+        host = {name: np.asarray(value) for name, value in sums.items()}
         for lane, request in same.items():
-            request.answer = losses[lane], hits[lane]
+            request.answer = {name: value[lane] for name, value in host.items()}
             self._answer(lane, request)
 
     def _train(self, asked: dict[int, Request]) -> None:

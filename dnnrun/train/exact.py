@@ -22,20 +22,21 @@ def exact_statistics(
     statistics stand still, and those in `kept`, keep theirs.
     """
     found: Tensors = {}
-    layers = program.split.architecture.layers
+    split = program.task.split
+    layers = split.architecture.layers
     x = data.take(jnp.arange(start, stop))[0]
     for number in range(program.first, len(layers)):
         layer = layers[number]
         norm = layer.batch_norm
         if norm and norm.statistics == "exact" and layer.name not in program.still | kept:
-            network = program.split.merge(program.whole({**tensors, **found}))
+            network = split.merge(split.whole({**tensors, **found}))
             dense = getattr(network, layer.name)
             seen = _blocks(x, dense.pre_activation)
             if norm.position == "after":
                 seen = _blocks(seen, partial(dense.activate, key=None))
             found[f"{layer.name}/batch_norm/mean"] = seen.mean(0)
             found[f"{layer.name}/batch_norm/var"] = seen.var(0)
-        network = program.split.merge(program.whole({**tensors, **found}))
+        network = split.merge(split.whole({**tensors, **found}))
         x = _blocks(x, partial(network, first=number, last=number + 1))
     return found
 

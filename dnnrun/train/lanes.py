@@ -71,12 +71,10 @@ class Lanes:
 
         return lax.fori_loop(start, stop, step, state)
 
-    def _score(
-        self, tensors: Tensors, data: LaneBatches, start: jax.Array, stop: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Sums of losses (lanes,) and of hits (lanes,) over rows `start` to `stop` (excluded) of every lane."""
+    def _score(self, tensors: Tensors, data: LaneBatches, start: jax.Array, stop: jax.Array) -> Tensors:
+        """The sums of the task's measures, (lanes,) each, over rows `start` to `stop` (excluded) of every lane."""
 
-        def one(tensors: Tensors, data: LaneBatches) -> tuple[jax.Array, jax.Array]:
+        def one(tensors: Tensors, data: LaneBatches) -> Tensors:
             return self.program_of({}).score(tensors, data, start, stop)
 
         axes = replace(AXES, order=None)

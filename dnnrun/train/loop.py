@@ -172,7 +172,7 @@ def _measure(program: Program, state: TrainState, frozen: Tensors, data: Data, p
         "epoch": epoch,
         "step": epoch * plan.steps_per_epoch,
         "learning_rate": float(state.rate),
-        "train": {"loss": float(state.loss_sum) / examples, "accuracy": int(state.correct) / examples},
+        "train": program.task.metrics(state.sums, examples),
     }
     if "validation" in plan.splits:
         tensors = {**frozen, **state.params, **state.statistics}

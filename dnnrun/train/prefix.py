@@ -22,7 +22,6 @@ def outputs(
     `order`, (rows,) row numbers, is the order that they are computed in; unset, that of the rows.
     """
     names = split.architecture.names[:first]
-    absent = {t.name: jnp.zeros(()) for t in split.architecture.tensors if layer_of(t.name) not in names}
     used = {name: jnp.asarray(value) for name, value in tensors.items() if layer_of(name) in names}
     rows = data.features.shape[0]
     block = min(EVALUATION_BLOCK, rows)
@@ -31,7 +30,7 @@ def outputs(
     @jax.jit
     def run(tensors: Mapping[str, Any], data: Batches, turn: jax.Array, start: jax.Array) -> jax.Array:
         numbers = jnp.minimum(start + jnp.arange(block, dtype=jnp.int32), rows - 1)
-        return split.merge({**absent, **tensors})(data.take(turn[numbers])[0], last=first)
+        return split.merge(split.whole(tensors))(data.take(turn[numbers])[0], last=first)
 
     for start in range(0, rows, block):
         yield np.asarray(run(used, data, turn, jnp.int32(start)))[: rows - start]

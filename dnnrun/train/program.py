@@ -14,26 +14,24 @@ import optax
 from jax import lax
 
 from dnnrun.nn.architecture import is_kernel, layer_of
-from dnnrun.nn.network import Split, Tensors
+from dnnrun.nn.network import Tensors
 from dnnrun.optim import is_zero
 from dnnrun.optim.constraint import max_norm
 from dnnrun.train.spread import Shares, Spread
 from dnnrun.train.state import Batches, TrainState, fresh_state
+from dnnrun.train.task import Batch, Task, zeros
 
-Losses = Callable[[jax.Array, jax.Array], jax.Array]
 Data = Batches | Shares
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What a step minimises and how.
+    """How a step minimises.
 
-    loss, evaluation_loss: logits (n, outputs), labels (n,) -> losses (n,). direction: the optimizer without its rate.
-    rate: step -> learning rate. l1, l2: penalties on the trainable kernels. max_norm: bound of a unit's weights.
+    direction: the optimizer without its rate. rate: step -> learning rate. batch_size: rows. l1, l2: penalties on the
+    trainable kernels. max_norm: bound of a unit's weights.
     """
 
-    loss: Losses
-    evaluation_loss: Losses
     direction: optax.GradientTransformation
     rate: Callable[[jax.Array], jax.Array]
     batch_size: int
@@ -55,7 +53,7 @@ class Program:
     later phases change. `spread` are the devices that share every batch, None where one has it all.
     """
 
-    split: Split
+    task: Task
     objective: Objective
     trainable: frozenset[str]
     moving: frozenset[str] = frozenset()
@@ -69,12 +67,12 @@ class Program:
     _evaluate: Future[Any] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        names = self.split.architecture.names
+        names, tensors = self.task.names, self.task.tensors
         self.still = frozenset(names) - self.trainable - self.moving
         self.used = frozenset(names[self.first :])
         self.changing = self.trainable | self.moving | self.later
-        statistics = {t.name for t in self.split.architecture.tensors if t.statistic}
-        self.params = [t.name for t in self.split.architecture.tensors if layer_of(t.name) in self.trainable]
+        statistics = {t.name for t in tensors if t.statistic}
+        self.params = [t.name for t in tensors if layer_of(t.name) in self.trainable]
         self.params = [name for name in self.params if name not in statistics]
         self.groups: dict[str, list[str]] = {}
         for name in self.params:
@@ -91,7 +89,7 @@ class Program:
             group: self.objective.direction.init({name: params[name] for name in names})
             for group, names in self.groups.items()
         }
-        return self.place(fresh_state(params, statistics, optimizer)), self.place(frozen)
+        return self.place(fresh_state(params, statistics, optimizer, zeros(self.task.measures))), self.place(frozen)
 
     def place(self, tree: Any) -> Any:
         """The arrays of `tree` where the compiled functions take them."""
@@ -115,10 +113,10 @@ class Program:
         return self._train(state, self._needed(frozen), data, np.int32(start), np.int32(stop))
 
     def evaluate(self, tensors: Tensors, data: Data, start: int, stop: int) -> dict[str, float]:
-        """Mean loss and accuracy over the rows `start` to `stop` (excluded), every row once."""
+        """The task's metrics over the rows `start` to `stop` (excluded), every row once."""
         score = self._evaluate.result() if self._evaluate else jax.jit(self.score)
-        loss, correct = score(self.place(self._needed(tensors)), data, np.int32(start), np.int32(stop))
-        return {"loss": float(loss) / (stop - start), "accuracy": int(correct) / (stop - start)}
+        sums = score(self.place(self._needed(tensors)), data, np.int32(start), np.int32(stop))
+        return self.task.metrics(sums, stop - start)
 
     def hold(self, tensors: Tensors) -> Tensors:
         """The same tensors, to be kept for long."""
@@ -137,28 +135,20 @@ class Program:
         within = step % goal.steps_per_epoch
         x, labels = data.batch(within, goal.batch_size)
         key = jax.random.fold_in(jax.random.wrap_key_data(data.key, impl="threefry2x32"), step)
-
-        def total_loss(params: Tensors):
-            network = self.split.merge(self.whole({**frozen, **state.statistics, **params}))
-            logits = network(x, key=key, still=self.still, first=self.first)
-            losses = goal.loss(logits, labels)
-            return losses.mean() + self.penalty(params), (losses.sum(), logits, self.split.statistics(network))
-
-        (total, (loss, logits, statistics)), gradients = jax.value_and_grad(total_loss, has_aux=True)(state.params)
+        batch = Batch(x, labels, key, step, self.first, training=True, still=self.still)
+        found = self.task.slopes(state.params, {**frozen, **state.statistics}, batch, self.penalty)
         rate = goal.rate(step) * state.rate_scale
-        params, optimizer = self.update(state, gradients, rate)
+        params, optimizer = self.update(state, found.gradients, rate)
         first = within == 0
-        correct = jnp.sum(jnp.argmax(logits, -1) == labels, dtype=jnp.int32)
-        bad = (state.bad_step < 0) & ~jnp.isfinite(total)
+        bad = (state.bad_step < 0) & ~jnp.isfinite(found.total)
         return replace(
             state,
             step=step + 1,
             params=params,
-            statistics={name: statistics[name] for name in state.statistics},
+            statistics={name: found.statistics[name] for name in state.statistics},
             optimizer=optimizer,
             rate=rate,
-            loss_sum=jnp.where(first, 0, state.loss_sum) + loss,
-            correct=jnp.where(first, 0, state.correct) + correct,
+            sums={name: jnp.where(first, 0, value) + found.sums[name] for name, value in state.sums.items()},
             bad_step=jnp.where(bad, step, state.bad_step),
         )
 
@@ -191,20 +181,17 @@ class Program:
             params = {n: max_norm(v, goal.max_norm) if is_kernel(n) else v for n, v in params.items()}
         return params, optimizer
 
-    def score(self, tensors: Tensors, data: Data, start: jax.Array, stop: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The sum of the losses and the number of hits over rows `start` to `stop` (excluded)."""
-        network = self.split.merge(self.whole(tensors))
+    def score(self, tensors: Tensors, data: Data, start: jax.Array, stop: jax.Array) -> Tensors:
+        """The sums of the task's measures over rows `start` to `stop` (excluded)."""
+        key = jax.random.wrap_key_data(data.key, impl="threefry2x32")
 
-        def add(number: jax.Array, sums: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        def add(number: jax.Array, sums: Tensors) -> Tensors:
             x, labels, here = data.block(number, start, stop)
-            logits = network(x, first=self.first)
-            losses = jnp.where(here, self.objective.evaluation_loss(logits, labels), 0)
-            hits = here & (jnp.argmax(logits, -1) == labels)
-            return sums[0] + losses.sum(), sums[1] + hits.sum(dtype=jnp.int32)
+            batch = Batch(x, labels, jax.random.fold_in(key, number), number, self.first)
+            scores = self.task.scores(tensors, batch)
+            counts = here[:: self.task.rows]
+            return {
+                name: sums[name] + jnp.where(counts, v, 0).sum(dtype=sums[name].dtype) for name, v in scores.items()
+            }
 
-        return lax.fori_loop(*data.blocks(start, stop), add, (jnp.float32(0), jnp.int32(0)))
-
-    def whole(self, tensors: Tensors) -> Tensors:
-        """`tensors`, and empty ones for the layers below `first`: not called, but the graph has a place for them."""
-        absent = (t.name for t in self.split.architecture.tensors if t.name not in tensors)
-        return {**dict.fromkeys(absent, jnp.zeros(())), **tensors}
+        return lax.fori_loop(*data.blocks(start, stop), add, zeros(self.task.measures))

@@ -16,12 +16,13 @@ from dnnrun.optim.schedule import PlateauState
 from dnnrun.train.loop import Best, Progress
 from dnnrun.train.state import TrainState
 
-SCALARS = ("step", "rate_scale", "rate", "loss_sum", "correct", "bad_step")
+SCALARS = ("step", "rate_scale", "rate", "bad_step")
 
 
 def arrays_of(state: TrainState, progress: Progress) -> dict[str, np.ndarray]:
     """Everything but the network's own tensors: `state/...`, `optimizer/...`, `best/...`."""
     found = {f"state/{name}": np.asarray(getattr(state, name)) for name in SCALARS}
+    found |= {f"state/{name}": np.asarray(value) for name, value in state.sums.items()}
     leaves, _ = jax.tree_util.tree_flatten_with_path(state.optimizer)
     found |= {_name(path): np.asarray(leaf) for path, leaf in leaves}
     if progress.best:
@@ -48,6 +49,7 @@ def state_from(fresh: TrainState, model: Mapping[str, np.ndarray], train: Mappin
         with_optimizer(fresh, train),
         params={name: _like(model, name, value) for name, value in fresh.params.items()},
         statistics={name: _like(model, name, value) for name, value in fresh.statistics.items()},
+        sums={name: _like(train, f"state/{name}", value) for name, value in fresh.sums.items()},
         **{name: _like(train, f"state/{name}", getattr(fresh, name)) for name in SCALARS},
     )
 
@@ -77,6 +79,7 @@ def carry_on(fresh: TrainState, old: TrainState, tensors: Tensors) -> TrainState
         params={name: tensors[name] for name in fresh.params},
         statistics={name: tensors[name] for name in fresh.statistics},
         optimizer={group: old.optimizer.get(group, own) for group, own in fresh.optimizer.items()},
+        sums=old.sums,
         **{name: getattr(old, name) for name in SCALARS},
     )
 

@@ -23,8 +23,8 @@ class TrainState:
     step: int32 scalar, steps done since the run began. params: the trainable tensors, name -> float32. statistics:
     the moving statistics that training updates. optimizer: optax's states of `params` alone, by the epoch after which
     they joined. rate_scale: float32 scalar, 1 unless a plateau lowered it. rate: the learning rate of the last step.
-    loss_sum, correct: sums over the examples of this epoch's steps so far. bad_step: int32, the first step whose loss
-    was not finite, -1 while there is none.
+    sums: of the task's measures, by their names, over this epoch's steps so far. bad_step: int32, the first step whose
+    loss was not finite, -1 while there is none.
     """
 
     step: jax.Array
@@ -33,19 +33,17 @@ class TrainState:
     optimizer: Any
     rate_scale: jax.Array
     rate: jax.Array
-    loss_sum: jax.Array
-    correct: jax.Array
+    sums: Tensors
     bad_step: jax.Array
 
 
-def fresh_state(params: Tensors, statistics: Tensors, optimizer: Any) -> TrainState:
+def fresh_state(params: Tensors, statistics: Tensors, optimizer: Any, sums: Tensors) -> TrainState:
     """The state before the first step. Scalars come from NumPy: each made by JAX would be a program to compile."""
     scalars = {
         "step": np.int32(0),
         "rate_scale": np.float32(1),
         "rate": np.float32(0),
-        "loss_sum": np.float32(0),
-        "correct": np.int32(0),
+        "sums": sums,
         "bad_step": np.int32(-1),
     }
     return TrainState(params=params, statistics=statistics, optimizer=optimizer, **jax.device_put(scalars))

@@ -10,6 +10,7 @@ from dnnrun.nn.architecture import layer_of
 from dnnrun.nn.network import Tensors, dropout
 from dnnrun.train.program import Program
 from dnnrun.train.state import Batches, TrainState
+from dnnrun.train.task import Classification
 
 
 def first_bad_layer(
@@ -22,23 +23,26 @@ def first_bad_layer(
     """
     state, frozen = jax.tree.map(jnp.asarray, (state, frozen))
     tensors = {**frozen, **state.statistics, **state.params}
-    for tensor in program.split.architecture.tensors:
+    task, split = program.task, program.task.split
+    for tensor in task.tensors:
         if tensor.name in tensors and not bool(jnp.all(jnp.isfinite(tensors[tensor.name]))):
             return layer_of(tensor.name), f"its {tensor.name.partition('/')[2]}, after the step before"
     step, goal = state.step, program.objective
-    loss = goal.loss if rows is None else goal.evaluation_loss
     within = step % goal.steps_per_epoch
     batch = lax.dynamic_slice(data.order, (within * goal.batch_size,), (goal.batch_size,))
     x, labels = data.take(batch if rows is None else jnp.asarray(rows))
     if not bool(jnp.all(jnp.isfinite(x))):
         return "the inputs", "a value of the data"
-    layers = program.split.architecture.layers
-    network = program.split.merge(program.whole(tensors))
+    if not isinstance(task, Classification):
+        return next(name for name in task.names if name in program.trainable), "its loss or its gradient"
+    loss = task.loss if rows is None else task.evaluation_loss
+    layers = split.architecture.layers
+    network = split.merge(split.whole(tensors))
     key = (
         None if rows is not None else jax.random.fold_in(jax.random.wrap_key_data(data.key, impl="threefry2x32"), step)
     )
     if key is not None and program.first == 0:
-        x = dropout(x, program.split.architecture.input_dropout, jax.random.fold_in(key, len(layers)))
+        x = dropout(x, split.architecture.input_dropout, jax.random.fold_in(key, len(layers)))
     for number in range(program.first, len(layers)):
         dense = getattr(network, layers[number].name)
         if not bool(jnp.all(jnp.isfinite(dense.pre_activation(x)))):

@@ -34,10 +34,10 @@ def test_sums_are_those_of_the_epoch_so_far() -> None:
     small = net()
     first, whole = small.after(1), small.after(PER_EPOCH)
     again = small.after(PER_EPOCH, PER_EPOCH + 1)  # the next epoch begins its sums anew
-    assert 0 < float(first.loss_sum) < float(whole.loss_sum)
-    assert 0 <= int(whole.correct) <= ROWS
-    assert float(again.loss_sum) < float(whole.loss_sum)
-    assert int(again.correct) <= BATCH
+    assert 0 < float(first.sums["loss_sum"]) < float(whole.sums["loss_sum"])
+    assert 0 <= int(whole.sums["correct"]) <= ROWS
+    assert float(again.sums["loss_sum"]) < float(whole.sums["loss_sum"])
+    assert int(again.sums["correct"]) <= BATCH
 
 
 def test_evaluation_takes_every_row_once() -> None:

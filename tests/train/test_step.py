@@ -83,7 +83,9 @@ def test_penalties_add_their_gradient_to_kernels_alone() -> None:
         more = l1 * np.sign(value) + l2 * value if name.endswith("/kernel") else np.zeros_like(value)
         wanted = np.asarray(a.params[name]) - RATE * more
         np.testing.assert_allclose(np.asarray(b.params[name]), wanted, atol=1e-6, err_msg=name)
-    assert float(a.loss_sum) == pytest.approx(float(b.loss_sum))  # what is reported is the loss without penalties
+    assert float(a.sums["loss_sum"]) == pytest.approx(
+        float(b.sums["loss_sum"])
+    )  # what is reported is the loss without penalties
 
 
 def test_max_norm_holds_after_every_step() -> None:
@@ -109,6 +111,6 @@ def test_clipping_bounds_what_a_step_does() -> None:
 
 def test_label_smoothing_is_for_training_alone() -> None:
     plain, smooth = net(), net(loss={"type": "cross_entropy", "label_smoothing": 0.2})
-    assert float(plain.after(1).loss_sum) != pytest.approx(float(smooth.after(1).loss_sum))
+    assert float(plain.after(1).sums["loss_sum"]) != pytest.approx(float(smooth.after(1).sums["loss_sum"]))
     tensors = plain.tensors(plain.state)
     assert plain.program.evaluate(tensors, plain.data, 0, 40) == smooth.program.evaluate(tensors, smooth.data, 0, 40)
