@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dnnrun.assembly import Assembly
 from dnnrun.data.scale import Scaling
 from dnnrun.data.scale import fit as fit_scaling
+from dnnrun.data.section import Divide
 from dnnrun.data.select import Dataset, select
 from dnnrun.data.source import Places
 from dnnrun.errors import DataError, DeviceError, MemoryShort, SpecError, TransferError
@@ -25,7 +26,7 @@ from dnnrun.transfer import plan as transfers
 from dnnrun.transfer.checkpoint_donor import donor_of
 from dnnrun.transfer.donor import Donor
 from dnnrun.transfer.fit import inputs_of
-from dnnrun.transfer.options import Part
+from dnnrun.transfer.options import PRETRAIN, Part
 from dnnrun.transfer.phases import Phase, phases_of
 
 if TYPE_CHECKING:
@@ -79,8 +80,13 @@ def plan_transfer(spec: Spec, places: Places, dataset: Dataset | None = None) ->
 def _inputs_of(
     spec: Spec, donors: Sequence[Donor], dataset: Dataset
 ) -> tuple[Scaling | None, Mapping[str, Any] | None, list[str]]:
+    if spec.transfer and spec.transfer.from_ == PRETRAIN and donors:
+        theirs = Scaling.from_json(donors[0].preprocessing)  # the layers take their inputs as they did in pretraining
+        notes = [f"scaled as in pretraining: {theirs.type}"] if spec.pretrain and spec.pretrain.data else []
+        return theirs, None, notes
     first = "hidden1" if spec.model.hidden else OUTPUTS
-    return inputs_of(spec.transfer, donors, dataset, spec.data.scale, first)
+    scale = spec.data.scale
+    return inputs_of(spec.transfer, donors, dataset, "divide_by" if isinstance(scale, Divide) else scale, first)
 
 
 def _ahead(spec: Spec, classes: Sequence[str]) -> transfers.Ahead:
@@ -191,6 +197,7 @@ def _phases(parts: Assembly, donors: list[Donor], manifest: Mapping[str, Any] | 
 
 
 def course_of(spec: Spec, dataset: Dataset) -> tuple[Objective, Plan]:
+    """How training minimises, and what the loop has to do. Raises DataError for a batch larger than the rows."""
     from dnnrun.train.loop import Plan
 
     options, stopping = spec.train, spec.train.early_stopping

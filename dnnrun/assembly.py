@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -65,13 +65,12 @@ class Assembly:
     def raw(self) -> dict[str, Any]:
         """The fields of Batches, as the first layer takes them."""
         offset, factor = self.scaling.offset_factor()
-        start, stop = self.dataset.splits["train"]
         return {
             "features": self.dataset.features,
             "labels": self.dataset.labels,
             "offset": offset,
             "factor": factor,
-            "order": np.arange(start, stop, dtype=np.int32),
+            "order": self._order(0),
             "key": key_words(self.spec.seed, "step"),
         }
 
@@ -175,6 +174,19 @@ class Assembly:
 
         program = Program(self.task, self.objective, frozenset(self.task.names))
         return program.evaluate(dict(tensors), self.rows, *self.dataset.splits[split])
+
+    @property
+    def starts_frozen(self) -> bool:
+        """Whether some layers do not learn at first."""
+        return bool(set(self.task.names) - self.phases[0].trainable)
+
+    stage_name: ClassVar[str | None] = None  # of a stage of pretraining
+
+    def compare(self, record: dict[str, Any], tensors: Mapping[str, Any]) -> None:
+        """Add to an epoch's record what compares its splits."""
+
+    def finish(self, folder: Path, tensors: Mapping[str, Any], metrics: dict[str, dict[str, float]]) -> None:
+        """Add to the last metrics what is measured once, and draw pictures into `folder`."""
 
     def named(self, tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Tensors on the host, in the order of the layers."""

@@ -13,10 +13,12 @@ from dnnrun import files
 from dnnrun.data.source import Places
 from dnnrun.errors import CheckpointError, DeviceError, DnnrunError, Interrupted, ResumeError, SpecError
 from dnnrun.journal import Journal
+from dnnrun.pretraining import Pretraining, check_fine_tuning, fine_tuning, plan_pretraining
 from dnnrun.session import Result, Session, Stop
 from dnnrun.spec.compare import hinder_resume
 from dnnrun.spec.load import dump, load
 from dnnrun.spec.sections import Spec
+from dnnrun.stages import Course
 from dnnrun.store import checkpoint as checkpoints
 from dnnrun.store import environment
 from dnnrun.store.checkpoint import Checkpoint
@@ -47,6 +49,7 @@ def train(
     unseen: frozenset[str] = frozenset(),
     team: Team | None = None,
     assemble: Assemble | None = None,
+    only_stages: bool = False,
 ) -> Result:
     """Train what `spec` says into a new directory under `runs`, or go on with the newest one of its name.
 
@@ -54,12 +57,14 @@ def train(
     `age` is how many seconds ago the program began. Raises the errors of dnnrun.errors; Interrupted after a signal.
     Splits in `unseen` are not measured at the end. What cannot begin leaves no run directory behind. `team` makes this
     process one of several that train together, each calling this function with the same arguments. `assemble`
-    stands in for dnnrun.assemble.assemble, for a process that trains many times.
+    stands in for dnnrun.assemble.assemble, for a process that trains many times. `only_stages` ends after the stages of
+    the spec's `pretrain` section, with a checkpoint of the layers that they trained.
     """
     if spec.sweep is not None:
         raise SpecError(["sweep: train runs one trial; use dnnrun sweep, or leave the section out with sweep=null"])
     began = time.perf_counter() - age
     places, watcher, team = places or Places(), watcher or Watcher(), team or Team()
+    pretraining = _plan_stages(spec, places, team, only_stages)
     if team.meeting is not None:
         _join(spec, team, cache)
     if not team.lead:
@@ -67,12 +72,20 @@ def train(
     if resume:
         directory = newest(runs, spec.name)
         with directory.lock():
+            journal = Journal(watcher, directory)
             return _resume(
-                spec, directory, Journal(watcher, directory), places, stop, cache, began, unseen, team, assemble
+                spec, directory, journal, places, stop, cache, began, unseen, team, assemble, pretraining, only_stages
             )
     files.make_folder(runs / spec.name, exist_ok=True)
     journal = Journal(watcher, None)
     tell(team, {}, None, None)
+    if pretraining is not None:
+        directory = create(runs, spec.name, dump(spec), {"status": "created", "name": spec.name})
+        with directory.lock():
+            journal.open(directory)
+            return _staged(
+                spec, directory, journal, places, stop, cache, began, unseen, team, assemble, pretraining, only_stages
+            )
     parts, found = _assemble(spec, journal, places, cache, None, team, assemble)
     directory = create(runs, spec.name, dump(spec), {"status": "created", "name": spec.name})
     with directory.lock():
@@ -91,8 +104,22 @@ def _resume(
     unseen: frozenset[str],
     team: Team,
     assemble: Assemble | None,
+    pretraining: Pretraining | None,
+    only_stages: bool,
 ) -> Result:
     point = _reopen(directory, spec)
+    if only_stages and point:
+        raise ResumeError(
+            f"{directory.path}: its stages are done and the supervised part has begun; go on with dnnrun train --resume"
+        )
+    if only_stages and journal.meta.get("status") == "done":
+        journal.say(f"{directory.path}: pretrained already; dnnrun train --resume goes on to the supervised part")
+        return Result(**{**journal.meta["result"], "run": directory.path})
+    if pretraining is not None and point is None:
+        return _staged(
+            spec, directory, journal, places, stop, cache, began, unseen, team, assemble, pretraining, only_stages
+        )
+    spec = fine_tuning(spec)
     if point and _finished(spec, journal.meta, point):
         stopped = point.manifest["progress"]["stopped"]
         advice = f"stopped early ({stopped}); begin a new run to go on" if stopped else "raise train.epochs to go on"
@@ -103,6 +130,57 @@ def _resume(
         tell(team, journal.meta, point, None)
         parts, found = _assemble(spec, journal, places, cache, point, team, assemble)
     return _train(spec, directory, parts, found, journal, point, stop, began, unseen, team)
+
+
+def _plan_stages(spec: Spec, places: Places, team: Team, only_stages: bool) -> Pretraining | None:
+    """The stages of the spec, None where it has none. Raises what would keep them or the supervised part from going."""
+    if spec.pretrain is None and not only_stages:
+        return None
+    if team.meeting is not None:
+        raise DeviceError("pretrain: its stages run in one process; pretrain without --distributed, then transfer")
+    from dnnrun.assemble import read_data
+
+    pretraining = plan_pretraining(spec, places)
+    if not only_stages:
+        check_fine_tuning(spec, pretraining, read_data(spec, places))
+    return pretraining
+
+
+def _staged(
+    spec: Spec,
+    directory: RunDirectory,
+    journal: Journal,
+    places: Places,
+    stop: Stop,
+    cache: Path | None,
+    began: float,
+    unseen: frozenset[str],
+    team: Team,
+    assemble: Assemble | None,
+    pretraining: Pretraining,
+    only_stages: bool,
+) -> Result:
+    """The stages that are not done yet, then the supervised part on the layers of the last one."""
+    course = Course(directory, pretraining, journal)
+    with _failures(journal):
+        journal.set_out()
+        journal.table(pretraining.rows())
+        try:
+            last = course.go(places, cache, journal.meta.get("threads"), stop)
+        except Interrupted as stopped:
+            journal.end("interrupted")
+            result = {**stopped.result, "run": str(directory.path), "stages": course.as_json()}
+            raise Interrupted(str(stopped), stopped.exit_code, result) from None
+        journal.meta["stages"] = course.as_json()
+        journal.write()
+        if only_stages:
+            result = course.close(last, time.perf_counter() - began)
+            journal.end("done", result=result.as_json())
+            return result
+        tuned = fine_tuning(spec)
+        assert last.checkpoint is not None
+        parts, found = _assemble(tuned, journal, places, cache, None, team, assemble, [str(last.checkpoint.folder)])
+    return _train(tuned, directory, parts, found, journal, None, stop, began, unseen, team)
 
 
 def _join(spec: Spec, team: Team, cache: Path | None) -> None:
@@ -169,6 +247,8 @@ def _failures(journal: Journal) -> Iterator[None]:
 def _reopen(run: RunDirectory, spec: Spec) -> Checkpoint | None:
     """The checkpoint to go on from, None before the first one. Raises ResumeError where `spec` is another run."""
     last = checkpoints.pointed(run.checkpoints, "last")
+    if last and "pretrained" in checkpoints.open_checkpoint(last).manifest:
+        last = None  # what `dnnrun pretrain` ended with: the supervised part has not begun
     point = _verified(last) if last else None
     if changed := hinder_resume(load(run.spec), spec, point.manifest["epochs"] if point else 0.0):
         lines = "\n".join(f"  {line}" for line in changed)
@@ -209,6 +289,7 @@ def _assemble(
     point: Checkpoint | None,
     team: Team,
     assemble: Assemble | None = None,
+    sources: list[str] | None = None,
 ) -> tuple[Assembly, dict[str, Any]]:
     """The objects that train, and what meta.json says of them; a transfer's plan is told."""
     with ThreadPoolExecutor(1) as pool:
@@ -217,7 +298,7 @@ def _assemble(
             from dnnrun.assemble import assemble
 
         threads = journal.meta.get("threads") if spec.train.threads == "auto" else None
-        sources = [source["checkpoint"] for source in journal.meta.get("sources", ())] or None
+        sources = sources or [source["checkpoint"] for source in journal.meta.get("sources", ())] or None
         manifest, devices = point.manifest if point else None, "all" if team.meeting else None
         parts = assemble(spec, places, cache, threads, manifest, sources, devices)
         journal.say(f"device: {parts.machine}")

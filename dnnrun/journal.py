@@ -55,6 +55,11 @@ class Journal:
         self.meta.setdefault("history", []).append({"at": now(), "step": step})
         self.write()
 
+    def set_out(self) -> None:
+        """The run goes through its stages; what it trains with is known later."""
+        self.meta = {**self.meta, "status": "running", "started": self.meta.get("started", now())}
+        self.write()
+
     def end(self, status: str, **what: Any) -> None:
         """The run is done, interrupted or failed."""
         self.meta = {**self.meta, "status": status, "ended": now(), **what}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dnnrun import files
 from dnnrun.errors import CheckpointError
+from dnnrun.nn.architecture import misfit
 from dnnrun.store import checkpoint as checkpoints
 from dnnrun.store.checkpoint import Checkpoint
 from dnnrun.store.run import RunDirectory
@@ -69,6 +70,6 @@ def trained_tensors(point: Checkpoint, parts: Assembly) -> tuple[Tensors, Tensor
     arrays = point.train()
     live = {name.removeprefix("live/"): value for name, value in arrays.items() if name.startswith("live/")}
     model = {**point.model(), **live}
-    if misfit := parts.architecture.misfit({name: value.shape for name, value in model.items()}):
-        raise CheckpointError(f"{point.folder}: {misfit}")
+    if what := misfit(parts.task.tensors, {name: value.shape for name, value in model.items()}):
+        raise CheckpointError(f"{point.folder}: {what}")
     return model, arrays

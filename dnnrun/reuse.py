@@ -42,7 +42,8 @@ def transfer_spec(
             raise _nothing_there(runs)
         if is_foreign(located(own)):
             raise TransferError(f"{own}: no run of dnnrun, so it has no spec to go on with; name a spec before --from")
-        mapping = {key: value for key, value in find_checkpoint(own).manifest["spec"].items() if key != "transfer"}
+        whole = find_checkpoint(own).manifest["spec"]
+        mapping = {key: value for key, value in whole.items() if key not in ("transfer", "pretrain")}
         name = str(mapping.get("name", "unnamed"))
         mapping["name"] = name if name.endswith(SUFFIX) else name[: 64 - len(SUFFIX)] + SUFFIX
         found = load_mapping(mapping, given, where=f"the spec of {own}", fill=fill)

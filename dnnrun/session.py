@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -44,12 +44,14 @@ class Result:
     timing: Mapping[str, float | None]
     parameters: Mapping[str, int]
     transfer: Mapping[str, Any] | None = None
+    stages: Sequence[Mapping[str, Any]] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What `train --json` prints; `transfer` only where layers were reused."""
+        """What `train --json` prints; `transfer` only where layers were reused, `stages` where some were pretrained."""
         found = {**asdict(self), "run": str(self.run)}
-        if self.transfer is None:
-            del found["transfer"]
+        for part in ("transfer", "stages"):
+            if found[part] is None:
+                del found[part]
         return found
 
 
@@ -113,7 +115,7 @@ class Session:
         if self.team.lead:
             events.cut(self.directory.metrics, -1)
         tensors, progress = parts.first_tensors(), Progress()
-        if parts.reuse:
+        if parts.reuse or parts.starts_frozen:
             meta["frozen"] = {name: _sha256(value) for name, value in tensors.items()}
             self.journal.write()
         state = self._enter(progress, tensors)
@@ -197,12 +199,16 @@ class Session:
         left = (total - event.step) * batch / rate
         loss = self.parts.task.metrics(event.state.sums, ((event.step - 1) % per_epoch + 1) * batch)["loss"]
         epochs = self.spec.train.epochs
-        status = Status(-(-event.step // per_epoch), epochs, event.step, total, rate, left, loss, validation)
+        status = Status(
+            -(-event.step // per_epoch), epochs, event.step, total, rate, left, loss, validation, self.parts.stage_name
+        )
         self.journal.watcher.status(status)
 
     def _record(self, event: EpochEnd, progress: Progress) -> None:
         seconds = round(time.perf_counter() - self.began, 4)
-        record = {**event.record, "timing": {"seconds": seconds, "examples_per_s": progress.rates[-1]}}
+        self.parts.compare(event.record, {**self.frozen, **event.state.params, **event.state.statistics})
+        stage = {"stage": self.parts.stage_name} if self.parts.stage_name else {}
+        record = {**event.record, **stage, "timing": {"seconds": seconds, "examples_per_s": progress.rates[-1]}}
         if self.team.lead:
             events.append(self.directory.metrics, record)
         self.journal.watcher.epoch(record, self.spec.train.epochs)
@@ -233,6 +239,7 @@ class Session:
         final |= parts.exact_statistics(final, best and best.epoch)
         self._check_frozen(final)
         metrics = {split: parts.evaluate(final, split) for split in parts.dataset.splits if split not in self.unseen}
+        self.parts.finish(self.directory.path, final, metrics)
         self._save(state, progress, final)
         result = self._result("done", state, progress, metrics)
         if self.team.lead:
@@ -244,7 +251,7 @@ class Session:
         """What never learned must be what it was, bit for bit; that it is is kept in meta.json."""
         learning = {name for phase in self.parts.phases for name in phase.trainable}
         moving = {name for phase in self.parts.phases for name in phase.moving}
-        tensors = (t for t in self.parts.architecture.tensors if layer_of(t.name) not in learning)
+        tensors = (t for t in self.parts.task.tensors if layer_of(t.name) not in learning)
         never = [t.name for t in tensors if not (t.statistic and layer_of(t.name) in moving)]
         if not never:
             return
@@ -290,6 +297,7 @@ class Session:
             },
             parameters=self.parts.count_parameters(),
             transfer=self.journal.meta.get("transfer"),
+            stages=self.journal.meta.get("stages"),
         )
 
 

@@ -65,6 +65,11 @@ class Trained:
     @cached_property
     def tensors(self) -> dict[str, np.ndarray]:
         """Every tensor by name, as `hidden1/kernel`; verified against the manifest and the network."""
+        if pretrained := self.checkpoint.manifest.get("pretrained"):
+            raise CheckpointError(
+                f"{self.checkpoint.folder}: pretrained layers ({pretrained['stage']}), no outputs yet; train on them "
+                "with dnnrun transfer SPEC --from this run"
+            )
         found = self.checkpoint.model()
         if misfit := self.architecture.misfit({name: value.shape for name, value in found.items()}):
             raise CheckpointError(f"{self.checkpoint.folder}: {misfit}")

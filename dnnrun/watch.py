@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Status:
-    """Where training stands: epochs and steps done and in all, examples/s, seconds left, the newest values."""
+    """Where training stands: epochs and steps done and in all, examples/s, seconds left, the newest values.
+
+    `stage` is the stage of pretraining that all this is of, None in the supervised part.
+    """
 
     epoch: int
     epochs: int
@@ -19,6 +22,7 @@ class Status:
     seconds_left: float
     loss: float
     validation: Mapping[str, float] | None
+    stage: str | None = None
 
 
 class Watcher:

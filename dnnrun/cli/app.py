@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dnnrun import __version__
-from dnnrun.cli import interop, reuse_search, runs, show, specs, sweep, train, transfer, zoo
+from dnnrun.cli import interop, predict, pretrain, reuse_search, runs, show, specs, sweep, train, transfer, zoo
 from dnnrun.cli.output import data, mute, stand_in, talk, told
 
 VERBS: dict[str, Callable[..., Any]] = {
@@ -21,7 +21,9 @@ VERBS: dict[str, Callable[..., Any]] = {
     "transfer": transfer.transfer,
     "sweep": sweep.sweep,
     "reuse-search": reuse_search.reuse_search,
+    "pretrain": pretrain.pretrain,
     "eval": train.evaluate,
+    "predict": predict.predict,
     "import": interop.import_,
     "export": interop.export,
     "runs": runs.runs,

@@ -26,7 +26,9 @@ def runs(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
     lines = [["run", "status", "epochs", "validation", "test", "examples/s"]]
     for row in found:
         metrics = row["metrics"]
-        scores = [f"{metrics[s]['accuracy']:.4f}" if s in metrics else "-" for s in ("validation", "test")]
+        scores = [
+            f"{metrics[s]['accuracy']:.4f}" if "accuracy" in metrics.get(s, {}) else "-" for s in ("validation", "test")
+        ]
         rate = row["examples_per_s"]
         lines.append([row["run"], row["status"], str(row["epochs"]), *scores, f"{rate:,.0f}" if rate else "-"])
     data("\n".join(table(lines)))

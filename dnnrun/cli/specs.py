@@ -12,7 +12,18 @@ from dnnrun.cli.output import Json, data, data_json, table, talk
 if TYPE_CHECKING:
     from dnnrun.component import Component
 
-KINDS = ("activations", "initializers", "optimizers", "schedules", "clippings", "losses", "datasets", "configs")
+KINDS = (
+    "activations",
+    "initializers",
+    "optimizers",
+    "schedules",
+    "clippings",
+    "losses",
+    "datasets",
+    "schemes",
+    "corruptions",
+    "configs",
+)
 
 
 def _config_names() -> list[str]:

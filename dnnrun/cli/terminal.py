@@ -43,16 +43,17 @@ class Terminal(Watcher):
             f"{status.examples_per_s:,.0f} examples/s  ETA {duration(status.seconds_left)}  loss {status.loss:.4f}"
         )
         if status.validation:
-            line += f"  validation {status.validation['accuracy']:.4f}"
-        self._draw(line)
+            line += f"  validation {_chief(status.validation):.4f}"
+        self._draw(f"{status.stage}  {line}" if status.stage else line)
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
         width = len(str(epochs))
-        line = f"epoch {record['epoch']:{width}}/{epochs}  loss {record['train']['loss']:.4f}"
+        stage = f"{record['stage']}  " if "stage" in record else ""
+        line = f"{stage}epoch {record['epoch']:{width}}/{epochs}  loss {record['train']['loss']:.4f}"
+        if stage or "validation" not in record:
+            line += "".join(f"  {told}" for told in _told(record["train"]) if not told.startswith("loss"))
         if validation := record.get("validation"):
-            line += f"  validation loss {validation['loss']:.4f} accuracy {validation['accuracy']:.4f}"
-        else:
-            line += f"  accuracy {record['train']['accuracy']:.4f}"
+            line += "  validation " + " ".join(_told(validation))
         self.say(f"{line}  {record['timing']['examples_per_s']:,.0f} examples/s")
 
     def download(self, name: str, done: int, total: int | None) -> None:
@@ -77,6 +78,16 @@ class Terminal(Watcher):
         if self.drawn:
             talk("\r" + " " * self.drawn + "\r", end="")
             self.drawn = 0
+
+
+def _told(metrics: Mapping[str, float]) -> list[str]:
+    """Each metric and its value."""
+    return [f"{name} {value:.4f}" for name, value in metrics.items()]
+
+
+def _chief(metrics: Mapping[str, float]) -> float:
+    """The one value to show where there is room for one."""
+    return metrics.get("accuracy", metrics["loss"])
 
 
 def duration(seconds: float) -> str:

@@ -53,9 +53,18 @@ def train(
 
 
 def run_spec(
-    spec: Spec, resume: bool, runs_dir: Path, data_dir: Path | None, as_json: bool, team: Team | None = None
+    spec: Spec,
+    resume: bool,
+    runs_dir: Path,
+    data_dir: Path | None,
+    as_json: bool,
+    team: Team | None = None,
+    only_stages: bool = False,
 ) -> None:
-    """Train, show how it goes, and print what it came to; of a `team` the first process alone speaks."""
+    """Train, show how it goes, and print what it came to; of a `team` the first process alone speaks.
+
+    `only_stages` ends after the stages of pretraining.
+    """
     from dnnrun.cli.signals import Signals
     from dnnrun.cli.terminal import Terminal
     from dnnrun.data.places import compile_cache, find_places
@@ -74,6 +83,7 @@ def run_spec(
             cache=compile_cache(terminal.warn),
             age=_age(),
             team=team,
+            only_stages=only_stages,
         )
     except Interrupted as stopped:
         if as_json and (team is None or team.lead):

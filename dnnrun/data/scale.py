@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
+from dnnrun.data.section import Divide
 from dnnrun.data.select import Dataset
 from dnnrun.errors import CheckpointError, DataError
 
@@ -86,8 +87,10 @@ def default_kind(image: tuple[int, int, int] | None) -> Kind:
     return "standardize" if image is None else "unit"
 
 
-def fit(kind: Kind | None, dataset: Dataset) -> Scaling:
+def fit(kind: Kind | Divide | None, dataset: Dataset) -> Scaling:
     """The scaling of that kind (None: the default) for the dataset's training rows. Raises DataError."""
+    if isinstance(kind, Divide):
+        return Scaling("unit", divide_by=kind.divide_by)
     kind = default_kind(dataset.image) if kind is None else kind
     if kind == "none":
         return Scaling("none")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -171,14 +171,7 @@ class Architecture:
 
     def misfit(self, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
         """What keeps tensors of these names and shapes from being this network's, None where nothing does."""
-        wanted = {tensor.name: tensor.shape for tensor in self.tensors}
-        for name in wanted:
-            if name not in shapes:
-                return f"has no tensor {name}, which the network wants"
-            if tuple(shapes[name]) != wanted[name]:
-                return f"tensor {name} has shape {list(shapes[name])}, the network wants {list(wanted[name])}"
-        more = ", ".join(sorted(shapes.keys() - wanted.keys()))
-        return f"has tensors that the network has not: {more}" if more else None
+        return misfit(self.tensors, shapes)
 
 
 def layer_of(tensor: str) -> str:
@@ -220,6 +213,24 @@ def lay_out(model: Model, features: int, outputs: int) -> Architecture:
     norm = model.batch_norm if model.batch_norm and model.batch_norm.logits else None
     layers.append(Layer(OUTPUTS, fan_in, outputs, identity, initializer, why, norm, 0.0, model.bias))
     return Architecture(features, model.dropout.input, tuple(layers))
+
+
+def beside(model: Model, name: str, fan_in: int, units: int, activation: Activation) -> Layer:
+    """A dense layer that is none of the model's, drawn as the model says: a decoder, a head of another task."""
+    initializer, why = _initializer(model, activation)
+    return Layer(name, fan_in, units, activation, initializer, why, None, 0.0, True)
+
+
+def misfit(tensors: Iterable[Tensor], shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """What keeps tensors of these names and shapes from being `tensors`, None where nothing does."""
+    wanted = {tensor.name: tensor.shape for tensor in tensors}
+    for name in wanted:
+        if name not in shapes:
+            return f"has no tensor {name}, which the network wants"
+        if tuple(shapes[name]) != wanted[name]:
+            return f"tensor {name} has shape {list(shapes[name])}, the network wants {list(wanted[name])}"
+    more = ", ".join(sorted(shapes.keys() - wanted.keys()))
+    return f"has tensors that the network has not: {more}" if more else None
 
 
 def _initializer(model: Model, activation: Activation) -> tuple[Initializer, str]:

@@ -129,9 +129,11 @@ class Split:
         return nnx.merge(self.graph, nnx.State(_nested(tensors)), copy=True)
 
     def whole(self, tensors: Mapping[str, Any]) -> Tensors:
-        """`tensors`, and empty ones for layers that are not called: the graph has a place for them."""
-        absent = (t.name for t in self.architecture.tensors if t.name not in tensors)
-        return {**dict.fromkeys(absent, jnp.zeros(())), **tensors}
+        """Those of `tensors` that are the network's, and empty ones for layers that are not called: the graph has a
+        place for them."""
+        own = {tensor.name for tensor in self.architecture.tensors}
+        absent = (name for name in own if name not in tensors)
+        return {**dict.fromkeys(absent, jnp.zeros(())), **{n: value for n, value in tensors.items() if n in own}}
 
     @staticmethod
     def statistics(network: Network) -> Tensors:

@@ -7,26 +7,17 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from dnnrun.component import Options, one_of
-from dnnrun.data.select import Selection
-from dnnrun.data.source import Source
+from dnnrun.data.section import Data
 from dnnrun.nn.architecture import Model
 from dnnrun.nn.loss import Loss
 from dnnrun.optim.clipping import Clipping
 from dnnrun.optim.optimizer import Optimizer
+from dnnrun.pretrain.scheme import Scheme
 from dnnrun.spec.space import Sweep
-from dnnrun.transfer.options import Transfer
+from dnnrun.transfer.options import PRETRAIN, Transfer
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 METRICS = ("loss", "accuracy")
-
-
-class Data(Selection):
-    """Which rows the network learns from."""
-
-    source: Source
-    scale: Literal["none", "unit", "standardize"] | None = Field(
-        default=None, description="unset: unit for images, standardize for tables"
-    )
 
 
 class Every(Options):
@@ -92,4 +83,20 @@ class Spec(Options):
     model: Model
     train: Train = Field(default_factory=lambda: Train())
     transfer: Transfer | None = None
+    pretrain: Scheme | None = Field(default=None, description="what is learned before the labels")
     sweep: Sweep | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Spec:
+        own = self.transfer is not None and self.transfer.from_ == PRETRAIN
+        if self.transfer is not None and self.pretrain is not None and not own:
+            raise ValueError(
+                "pretrain and transfer both give the layers their first weights; with a pretrain section, "
+                "transfer.from is pretrain, or the section is left out"
+            )
+        if own and self.pretrain is None:
+            raise ValueError(
+                "transfer.from is pretrain, and there is no pretrain section; add one, or name a run "
+                "(./pretrain for a folder of that name)"
+            )
+        return self

@@ -14,8 +14,8 @@ from typing import Any
 from dnnrun import files
 from dnnrun.errors import ResumeError, RunDirectoryError
 
-SPEC, METRICS, META, LOG, LOCK, CHECKPOINTS = (
-    "spec.yaml", "metrics.jsonl", "meta.json", "out.log", ".lock", "checkpoints",
+SPEC, METRICS, META, LOG, LOCK, CHECKPOINTS, STAGES = (
+    "spec.yaml", "metrics.jsonl", "meta.json", "out.log", ".lock", "checkpoints", "stages",
 )  # fmt: skip
 ABANDONED = 600.0  # seconds after which something unfinished beside the runs is a killed process's
 
@@ -92,6 +92,16 @@ def create(runs: Path, name: str, spec: str, meta: Mapping[str, Any]) -> RunDire
     files.publish_folder(path, contents)
     files.make_folder(path / CHECKPOINTS)
     files.point(parent / "latest", Path(path.name))
+    return RunDirectory(path)
+
+
+def create_stage(run: RunDirectory, folder: str, spec: str, meta: Mapping[str, Any]) -> RunDirectory:
+    """A directory of its own for a stage of a run, complete when it appears."""
+    files.make_folder(run.path / STAGES, exist_ok=True)
+    path = run.path / STAGES / folder
+    contents = {SPEC: spec.encode(), META: (json.dumps(dict(meta), indent=1) + "\n").encode(), METRICS: b""}
+    files.publish_folder(path, contents)
+    files.make_folder(path / CHECKPOINTS, exist_ok=True)
     return RunDirectory(path)
 
 

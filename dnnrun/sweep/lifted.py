@@ -49,7 +49,7 @@ def shape(spec: Spec) -> str:
 
 def can_share(spec: Spec) -> bool:
     """Whether a trial can be a lane: not where phases or devices of its own train it."""
-    return spec.transfer is None and spec.train.devices == 1
+    return spec.transfer is None and spec.pretrain is None and spec.train.devices == 1
 
 
 def _floats(model: BaseModel) -> Iterator[tuple[tuple[str, ...], float]]:

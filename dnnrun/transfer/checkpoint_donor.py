@@ -32,7 +32,8 @@ class CheckpointDonor(Donor):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        return self.architecture.names
+        there = {name.partition("/")[0] for name in self.described}
+        return tuple(name for name in self.architecture.names if name in there)  # a pretrained one has no outputs
 
     @property
     def described(self) -> Mapping[str, Mapping[str, Any]]:

@@ -28,6 +28,9 @@ Epoch = Annotated[int, Field(gt=0)]
 LayerNames = dict[str, str]
 
 
+PRETRAIN = "pretrain"  # as a source: what the stages of the same spec's `pretrain` section end with
+
+
 class Stall(Options):
     """When the monitored metric has not improved for so many epochs since the last layers joined."""
 
@@ -50,7 +53,7 @@ class Transfer(Options):
 
     from_: str | Annotated[tuple[str | Part, ...], Field(strict=False, min_length=1)] = Field(
         alias="from",
-        description="a run, a checkpoint or a file of another framework; or a list of these, or of mappings",
+        description="a run, a checkpoint or another framework's file; or a list of these, or of mappings; or pretrain",
     )
     map: str | None = Field(default=None, description="YAML file: our tensors -> those of a foreign file")
     reuse: Pattern = Field(default="hidden.*", description="which layers of the new network come from the source")

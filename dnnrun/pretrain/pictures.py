@@ -1,0 +1,44 @@
+"""Pictures as PNG files: filters, samples, reconstructions."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+
+GAP, SCALE = 1, 2  # pixels between tiles; how much larger each pixel is drawn
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """The PNG file (ISO 15948) of (height, width) or (height, width, 3) uint8."""
+    height, width = pixels.shape[:2]
+    lines = np.zeros((height, 1 + pixels[0].size), np.uint8)  # each line begins with its filter, 0 for none
+    lines[:, 1:] = pixels.reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 0 if pixels.ndim == 2 else 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+
+
+def tiles(rows: np.ndarray, image: tuple[int, int, int], across: int, stretch: bool = False) -> np.ndarray:
+    """Rows of images (n, height * width * channels) side by side, (h, w) or (h, w, 3) uint8.
+
+    Values from 0 to 1 become black to white; with `stretch`, each image's own lowest to its highest.
+    """
+    height, width, channels = image
+    pictures = rows.reshape(-1, height, width, channels).astype(np.float64)
+    if stretch:
+        low, high = (f(pictures, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
+        pictures = (pictures - low) / np.maximum(high - low, 1e-12)
+    pictures = np.clip(pictures, 0, 1)
+    if channels not in (1, 3):
+        pictures = pictures.mean(3, keepdims=True)
+    down = -(-len(pictures) // across)
+    sheet = np.full((down * (height + GAP) + GAP, across * (width + GAP) + GAP, pictures.shape[3]), 0.5)
+    for number, picture in enumerate(pictures):
+        top, left = GAP + number // across * (height + GAP), GAP + number % across * (width + GAP)
+        sheet[top : top + height, left : left + width] = picture
+    sheet = np.round(255 * sheet).astype(np.uint8).repeat(SCALE, 0).repeat(SCALE, 1)
+    return sheet[:, :, 0] if sheet.shape[2] == 1 else sheet
