@@ -18,6 +18,8 @@ from dnnrun.train.task import LOSS, Batch, Measure, Penalty, Slopes, Task
 MSE = Measure("reconstruction_mse", "squares")
 ENERGY = Measure("free_energy", "energies")
 PSEUDO = Measure("pseudo_likelihood", "pseudo")
+COUNT = "pseudo_rows"  # over how many rows the pseudo-likelihood is summed up
+EVERY = 4  # steps of CD-1 between two looks at it: each costs as much as a sixth of a step
 ENUMERABLE = 20  # units of the smaller side whose states are all gone through for the exact likelihood
 
 
@@ -39,7 +41,7 @@ class Rbm(Task):
 
     @property
     def measures(self):  # type: ignore[override]
-        return (LOSS, MSE, ENERGY) if self.gaussian else (LOSS, MSE, ENERGY, PSEUDO)
+        return (LOSS, MSE, ENERGY) if self.gaussian else (LOSS, MSE, ENERGY, PSEUDO, Measure(COUNT, COUNT))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,12 +70,14 @@ class Rbm(Task):
         before = v @ w + c
         h = jax.nn.sigmoid(before)
         key, chain = batch.draws, f"{self.visible}/chain"
-        drawn = sample(h, jax.random.fold_in(key, 0))
+        draws = jax.random.uniform(key, (n, h.shape[1] + v.shape[1]))  # one call: its overhead counts here
+        drawn = (draws[:, : h.shape[1]] < h).astype(jnp.float32)
         reconstruction = self.mean_visible(w, b, drawn)
-        if self.persistent:
-            negative = self.sample_visible(w, b, rest[chain], jax.random.fold_in(key, 1))
+        first = self.mean_visible(w, b, rest[chain]) if self.persistent else reconstruction
+        if self.gaussian:
+            negative = self._drawn(first, jax.random.fold_in(key, 1))
         else:
-            negative = self._drawn(reconstruction, jax.random.fold_in(key, 1))
+            negative = (draws[:, h.shape[1] :] < first).astype(jnp.float32)
 
         def gibbs(step: jax.Array, v: jax.Array) -> jax.Array:
             one, two = jax.random.split(jax.random.fold_in(key, step + 2))
@@ -94,9 +98,11 @@ class Rbm(Task):
         squares = jnp.square(reconstruction - v).mean(-1)
         sums = {LOSS.sum: squares.sum(), MSE.sum: squares.sum(), ENERGY.sum: self._energy(v, before, b).sum()}
         if not self.gaussian:
-            few = n if self.k > 1 else -(-n // 4)  # a whole batch would cost a fifth of a step of CD-1
-            bits = jnp.full(few, batch.number % len(b))
-            sums[PSEUDO.sum] = self._pseudo(w, b, c, v[:few], bits).mean() * n
+            every = 1 if self.k > 1 else EVERY
+            bits = jnp.full(n, batch.number // every % len(b))
+            here = batch.number % every == 0
+            found = lax.cond(here, lambda: self._pseudo(w, b, c, v, bits).sum(), lambda: jnp.float32(0))
+            sums |= {PSEUDO.sum: found, COUNT: jnp.where(here, jnp.float32(n), 0)}
         total = gradients[f"{self.visible}/bias"].sum() + gradients[f"{self.layer}/bias"].sum()
         return Slopes(total, gradients, statistics, sums)
 
@@ -109,7 +115,14 @@ class Rbm(Task):
         found = {LOSS.sum: squares, MSE.sum: squares, ENERGY.sum: self._energy(v, before, b)}
         if not self.gaussian:
             bits = (batch.number * len(v) + jnp.arange(len(v))) % len(b)
-            found[PSEUDO.sum] = self._pseudo(w, b, c, v, bits)
+            found |= {PSEUDO.sum: self._pseudo(w, b, c, v, bits), COUNT: jnp.ones(len(v))}
+        return found
+
+    def metrics(self, sums: Mapping[str, Any], rows: int) -> dict[str, float]:
+        found = super().metrics(sums, rows)
+        if not self.gaussian:
+            found[PSEUDO.metric] = float(sums[PSEUDO.sum]) / max(float(sums[COUNT]), 1.0)
+            del found[COUNT]
         return found
 
     def _inputs(self, tensors: Tensors, batch: Batch) -> jax.Array:
@@ -138,7 +151,7 @@ class Rbm(Task):
 
     def _energy(self, v: jax.Array, before: jax.Array, b: jax.Array) -> jax.Array:
         own = jnp.square(v - b).sum(-1) / 2 if self.gaussian else -(v @ b)
-        return own - jax.nn.softplus(before).sum(-1)
+        return own - softplus(before).sum(-1)
 
     def _pseudo(self, w: jax.Array, b: jax.Array, c: jax.Array, v: jax.Array, bits: jax.Array) -> jax.Array:
         """width * log p(bit i | the others) of the rounded rows, one bit i a row: a draw of the pseudo-likelihood."""
@@ -146,8 +159,8 @@ class Rbm(Task):
         bit = jnp.take_along_axis(v, bits[:, None], axis=1)
         before = v @ w + c
         flip = 1 - 2 * bit
-        energy = jax.nn.softplus(before).sum(-1)
-        flipped = jax.nn.softplus(before + flip * w[bits]).sum(-1)
+        energy = softplus(before).sum(-1)
+        flipped = softplus(before + flip * w[bits]).sum(-1)
         change = -(flip[:, 0] * b[bits]) - flipped + energy  # F of the flipped row minus F of the row
         return len(b) * jax.nn.log_sigmoid(change)
 
@@ -193,6 +206,11 @@ class Rbm(Task):
 def sample(probabilities: jax.Array, key: jax.Array) -> jax.Array:
     """0 or 1, as float32."""
     return (jax.random.uniform(key, probabilities.shape) < probabilities).astype(jnp.float32)
+
+
+def softplus(x: jax.Array) -> jax.Array:
+    """log(1 + exp(x)), without what jax.nn's does for its gradient."""
+    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
 
 
 def states(units: int) -> jax.Array:
