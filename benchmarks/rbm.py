@@ -31,7 +31,6 @@ def main() -> int:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
-    import numpy as np
     from sklearn.neural_network import BernoulliRBM
 
     from dnnrun.data.places import compile_cache, find_places

@@ -1,6 +1,7 @@
 """dnnrun: deep networks from a YAML spec, trained on JAX, reused layer by layer.
 
 `train(spec)` trains, `transfer(spec, source=run)` on layers of another run, whose `plan` it can show before;
+`pretrain(spec)` trains layers before the labels;
 `load(checkpoint)` reads a trained network back. All are imported when first used.
 """
 
@@ -11,10 +12,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "plan", "train", "transfer"]
+__all__ = ["__version__", "load", "plan", "pretrain", "train", "transfer"]
 
 if TYPE_CHECKING:
-    from dnnrun.api import load, plan, train, transfer
+    from dnnrun.api import load, plan, pretrain, train, transfer
 
 
 def __getattr__(name: str) -> Any:
@@ -26,7 +27,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Keeps `train` and `transfer` the functions: importing the packages of these names would put those there."""
+    """Keeps `train`, `transfer` and `pretrain` the functions: importing packages of that name would put those there."""
 
     @property
     def train(self) -> Any:
@@ -37,6 +38,16 @@ class _Package(ModuleType):
     @train.setter
     def train(self, package: ModuleType) -> None:
         """What the import of the package does; it is found in sys.modules all the same."""
+
+    @property
+    def pretrain(self) -> Any:
+        from dnnrun.api import pretrain
+
+        return pretrain
+
+    @pretrain.setter
+    def pretrain(self, package: ModuleType) -> None:
+        """As for train."""
 
     @property
     def transfer(self) -> Any:

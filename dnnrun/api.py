@@ -17,7 +17,7 @@ from dnnrun.trained import Trained, load
 from dnnrun.transfer.plan import Plan
 from dnnrun.watch import Watcher
 
-__all__ = ["Plan", "Result", "Reuse", "Spec", "Trained", "Watcher", "load", "plan", "train", "transfer"]
+__all__ = ["Plan", "Result", "Reuse", "Spec", "Trained", "Watcher", "load", "plan", "pretrain", "train", "transfer"]
 
 AnySpec = str | Path | Mapping[str, Any] | Spec
 Source = str | Path | Sequence[str | Path | Mapping[str, Any]]
@@ -55,6 +55,23 @@ def train(
     if isinstance(spec, (str, Path)):
         return _run(specs.load(spec, overrides), resume, runs_dir, data_dir, watcher)
     return _run(specs.load_mapping(_mapping(spec), overrides), resume, runs_dir, data_dir, watcher)
+
+
+def pretrain(
+    spec: AnySpec,
+    *overrides: str,
+    resume: bool = False,
+    runs_dir: str | Path = "runs",
+    data_dir: str | Path | None = None,
+    watcher: Watcher | None = None,
+) -> Result:
+    """Run the stages of the spec's `pretrain` section and nothing after them: a run to take layers from.
+
+    All else is as for `train`; `stages` of the result says how each stage went.
+    """
+    by_name = isinstance(spec, (str, Path))
+    loaded = specs.load(spec, overrides) if by_name else specs.load_mapping(_mapping(spec), overrides)
+    return _run(loaded, resume, runs_dir, data_dir, watcher, only_stages=True)
 
 
 def transfer(
@@ -99,7 +116,12 @@ def _mapping(spec: Mapping[str, Any] | Spec) -> dict[str, Any]:
 
 
 def _run(
-    spec: Spec, resume: bool, runs_dir: str | Path, data_dir: str | Path | None, watcher: Watcher | None
+    spec: Spec,
+    resume: bool,
+    runs_dir: str | Path,
+    data_dir: str | Path | None,
+    watcher: Watcher | None,
+    only_stages: bool = False,
 ) -> Result:
     return run(
         spec,
@@ -108,4 +130,5 @@ def _run(
         places=find_places(data_dir, watcher.download if watcher else None),
         watcher=watcher,
         cache=compile_cache(watcher.warn if watcher else None),
+        only_stages=only_stages,
     )

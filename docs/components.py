@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 import dnnrun.spec.sections  # noqa: F401  which imports every family
 from dnnrun.cli.specs import KINDS
 from dnnrun.component import Component, families, members
@@ -44,8 +46,9 @@ def _member(name: str, member: type[Component]) -> str:
     if options:
         lines += ["", "| option | default | wanted | meaning |", "|---|---|---|---|"]
     for key, node in options.items():
-        default = "must be given" if key in schema.get("required", ()) else _short(node.get("default"))
-        meaning = member.model_fields[key].description or ""
+        field = member.model_fields[key]
+        default = "must be given" if field.is_required() else _short(_plain(field))
+        meaning = field.description or ""
         cells = (f"`{key}`", default, _wanted(shape.alternatives(node)), meaning)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join([*lines, ""])
@@ -55,12 +58,19 @@ def _wanted(place: list[dict[str, Any]]) -> str:
     if not names(place):
         return words(place)
     number = "a number or " * any(node.get("type") == "number" for node in place)
-    return f"{number}a [{place[0]['family']}](#{place[0]['family']}s)"
+    family = place[0]["family"]
+    plural = next(name for name, kind in families().items() if kind.__name__.lower() == family)
+    return f"{number}{'an' if family[0] in 'aeiou' else 'a'} [{family}](#{plural})"
+
+
+def _plain(field: Any) -> Any:
+    """A field's default as JSON has it."""
+    return to_jsonable_python(field.get_default(call_default_factory=True))
 
 
 def _short(default: Any) -> str:
-    if isinstance(default, dict) and default.get("type") == "constant":
-        return _short(default["value"])
+    if isinstance(default, dict) and "type" in default:
+        return _short(default["value"]) if default["type"] == "constant" else default["type"]
     if default is None or isinstance(default, bool):
         return {None: "null", True: "true", False: "false"}[default]
     return f"{default:.4g}" if isinstance(default, float) else str(default)

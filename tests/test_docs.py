@@ -63,7 +63,7 @@ def test_a_shown_command_is_one(words: list[str], monkeypatch: pytest.MonkeyPatc
         verb.commands[words[1]].make_context(words[1], words[2:])
         return
     options = verb.make_context(words[0], words[1:]).params  # ends the test where it does not parse
-    if words[0] in ("train", "transfer", "show"):
+    if words[0] in ("train", "pretrain", "transfer", "show"):
         load(options["spec"], options["overrides"] or ())
     elif words[0] == "validate":
         specs, overrides = split_arguments(options["arguments"])
@@ -169,8 +169,8 @@ def test_a_config_validates(name: str) -> None:
 def test_a_config_has_its_header(name: str) -> None:
     path, told = configs()[name], header(configs()[name])
     assert headline(path)
-    verb = "sweep" if load(path).sweep else "train"
-    assert f"dnnrun {verb} configs/{name}.yaml" in told
+    verb = "sweep" if load(path).sweep else "(train|pretrain)"
+    assert re.search(rf"dnnrun {verb} configs/{name}\.yaml", told)
     for word in ("published:", "measured:", "seconds:"):
         assert f"\n# {word}" in told, word
     assert max(map(len, told.splitlines())) <= 120

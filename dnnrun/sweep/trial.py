@@ -70,7 +70,7 @@ class _Pause(Watcher):
         self.record: Mapping[str, Any] | None = None
 
     def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
-        if self.until and self.until <= record["epoch"] < epochs:
+        if self.until and "stage" not in record and self.until <= record["epoch"] < epochs:
             self.record = record
 
 

@@ -47,7 +47,7 @@ class Labels(_Headed):
     groups: dict[str, Names] | None = Field(
         default=None, description="name of a label -> the classes that it stands for"
     )
-    loss: Loss = Field(default_factory=lambda: Loss.parse("cross_entropy"))
+    loss: Loss = Field(default_factory=lambda: Loss.parse("cross_entropy"), description="of the auxiliary outputs")
 
     @model_validator(mode="after")
     def _one_source(self) -> Labels:
