@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-GAP, SCALE = 1, 2  # pixels between tiles; how much larger each pixel is drawn
+GAP, SIDE = 1, 56  # pixels between tiles, and about how high a tile is drawn
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -40,5 +40,6 @@ def tiles(rows: np.ndarray, image: tuple[int, int, int], across: int, stretch: b
     for number, picture in enumerate(pictures):
         top, left = GAP + number // across * (height + GAP), GAP + number % across * (width + GAP)
         sheet[top : top + height, left : left + width] = picture
-    sheet = np.round(255 * sheet).astype(np.uint8).repeat(SCALE, 0).repeat(SCALE, 1)
+    scale = max(1, round(SIDE / height))
+    sheet = np.round(255 * sheet).astype(np.uint8).repeat(scale, 0).repeat(scale, 1)
     return sheet[:, :, 0] if sheet.shape[2] == 1 else sheet
