@@ -33,8 +33,8 @@ def problems(text: str | bytes, *overrides: str) -> list[str]:
 # (what, the text after a good data section or as a whole, the message after `spec.yaml`)
 VALUES = [
     ("unknown key", "model:\n  hidden: [3]\n  activaton: elu\n", ":4:3: model.activaton: unknown key; did you mean 'activation'?"),
-    ("key of a section", "model: {hidden: [3], epochs: 3}\n", ":2:22: model.epochs: unknown key; epochs belongs to train"),
-    ("key of a part", MODEL + "train: {learning_rate: 1}\n", ":3:9: train.learning_rate: unknown key; learning_rate belongs to train.optimizer"),
+    ("key of a section", "model: {hidden: [3], epochs: 3}\n", ":2:22: model.epochs: unknown key; epochs belongs to train or pretrain"),
+    ("key of a part", MODEL + "train: {learning_rate: 1}\n", ":3:9: train.learning_rate: unknown key; learning_rate belongs to train.optimizer or pretrain.optimizer"),
     ("section in a section", "model: {hidden: [3], seed: 3}\n", ":2:22: model.seed: unknown key; seed belongs to the top level"),
     ("key like nothing", "model: {hidden: [3], dropout: {zzz: 1}}\n", ":2:32: model.dropout.zzz: unknown key; known here: hidden, input"),
     ("key of a component", "model: {hidden: [3], activation: {type: elu, alpa: 2}}\n", ":2:46: model.activation.alpa: unknown key; did you mean 'alpha'?"),
