@@ -105,7 +105,7 @@ def plan_pretraining(spec: Spec, places: Places) -> Pretraining:
     ends = [scaling.apply(end) for end in (rows.min(0), rows.max(0))]
     for stage in stages:
         check_memory(stage.encoder, batch)
-        scheme.check(stage, float(ends[0].min()), float(ends[1].max()))
+        scheme.check(stage, float(ends[0].min()), float(ends[1].max()), dataset.image)
     return Pretraining(spec, scheme, scheme.arrange(dataset, spec.seed), scaling, stages)
 
 

@@ -81,8 +81,9 @@ class Terminal(Watcher):
 
 
 def _told(metrics: Mapping[str, float]) -> list[str]:
-    """Each metric and its value."""
-    return [f"{name} {value:.4f}" for name, value in metrics.items()]
+    """Each metric and its value; one that is the loss under its own name stands for it."""
+    same = any(value == metrics.get("loss") for name, value in metrics.items() if name != "loss")
+    return [f"{name} {value:.4f}" for name, value in metrics.items() if not (same and name == "loss")]
 
 
 def _chief(metrics: Mapping[str, float]) -> float:

@@ -81,5 +81,5 @@ def test_the_same_key_gives_the_same_rows() -> None:
 
 def test_blocks_want_an_image() -> None:
     with pytest.raises(SpecError) as caught:
-        spoiled("block_swap", None)
+        Corruption.parse("block_swap").check(64, None)
     assert str(caught.value) == "block_swap: wants images, and this data is a table; use column_swap"

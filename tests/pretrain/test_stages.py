@@ -244,7 +244,12 @@ BAD: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
     "large blocks": (
         {"type": "margin", "corruption": {"type": "block_swap", "size": 5}},
         (),
-        "block_swap: size 5 gives 1 blocks of 8x8; take a smaller one",
+        "block_swap: size 5 gives one block of 8x8; take a smaller one",
+    ),
+    "blocks of a layer's outputs": (
+        {"type": "autoencoder", "noise": {"type": "block_swap", "size": 2}},
+        (),
+        "block_swap: wants images, and this data is a table; use column_swap",
     ),
     "class in no group": (
         {"type": "labels", "groups": {"a": [0, 1], "b": [2, 3]}},

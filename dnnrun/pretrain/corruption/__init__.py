@@ -19,9 +19,12 @@ class Corruption(Component):
     family: ClassVar[str] = "corruptions"
     home: ClassVar[str] = "dnnrun.pretrain.corruption"
 
+    def check(self, width: int, image: Image | None) -> None:
+        """Raise SpecError where it cannot be for rows of this width; `image` is their height, width and channels."""
+
     def build(self, width: int, image: Image | None) -> Callable[[Array, Array], Array]:
         """A function of rows (n, width) float32, as scaled, and a key to rows of the same shape, JAX imported inside.
 
-        `image` is their height, width and channels, None for a table. Raises SpecError where it cannot be.
+        `image` is None for a table.
         """
         raise TypeError(f"{type(self).__name__} does not say what it does")

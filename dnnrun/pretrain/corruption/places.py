@@ -20,13 +20,15 @@ class Permute(Corruption):
     type: Literal["permute"] = "permute"
     share: float = Field(default=0.5, gt=0, le=1, description="share of the values that move")
 
+    def check(self, width: int, image: Image | None) -> None:
+        if width < 2:
+            raise SpecError([f"permute: rows of {width} value; wanted two or more"])
+
     def build(self, width: int, image: Image | None) -> Callable[[Array, Array], Array]:
         import jax
         import jax.numpy as jnp
 
         moved = max(2, round(self.share * width))
-        if width < 2:
-            raise SpecError([f"permute: rows of {width} value; wanted two or more"])
 
         def permute(x: Array, key: Array) -> Array:
             # The first of a random order of the places each give their value to the next: nothing stays where it was.
@@ -43,19 +45,23 @@ class BlockSwap(Corruption):
     type: Literal["block_swap"] = "block_swap"
     size: int = Field(default=7, gt=0, description="height and width of a block in pixels")
 
+    def check(self, width: int, image: Image | None) -> None:
+        if image is None:
+            raise SpecError(["block_swap: wants images, and this data is a table; use column_swap"])
+        height, across, _ = image
+        blocks = (height // self.size) * (across // self.size)
+        if blocks < 2:
+            told = "no block" if blocks == 0 else "one block"
+            raise SpecError([f"block_swap: size {self.size} gives {told} of {height}x{across}; take a smaller one"])
+
     def build(self, width: int, image: Image | None) -> Callable[[Array, Array], Array]:
         import jax
         import jax.numpy as jnp
         import numpy as np
 
-        if image is None:
-            raise SpecError(["block_swap: wants images, and this data is a table; use column_swap"])
+        assert image is not None  # as checked
         height, across, channels = image
         rows, columns = height // self.size, across // self.size
-        if rows * columns < 2:
-            raise SpecError(
-                [f"block_swap: size {self.size} gives {rows * columns} blocks of {height}x{across}; take a smaller one"]
-            )
         pixels = np.arange(width).reshape(image)
         cut = pixels[: rows * self.size, : columns * self.size]
         blocks = cut.reshape(rows, self.size, columns, self.size, channels).transpose(0, 2, 1, 3, 4)

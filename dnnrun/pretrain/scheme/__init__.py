@@ -82,8 +82,8 @@ class Scheme(Component):
         """The rows as the stages take them."""
         return dataset
 
-    def check(self, stage: Stage, low: float, high: float) -> None:
-        """Raise SpecError where inputs from `low` to `high` are none for this scheme."""
+    def check(self, stage: Stage, low: float, high: float, image: tuple[int, int, int] | None) -> None:
+        """Raise SpecError where rows from `low` to `high`, images of this size or a table, are none for this scheme."""
 
     def order(self, dataset: Dataset, seed: int, epoch: int, batch_size: int) -> np.ndarray:
         """The row numbers, int32, that the batches of an epoch are cut from."""

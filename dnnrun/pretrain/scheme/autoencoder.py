@@ -75,7 +75,9 @@ class Autoencoder(Scheme):
             raise SpecError(["pretrain.tied: true, and the activation has slopes to learn; use tied: false"])
         return beside(model, f"decoder{number + 1}", layer.units, layer.fan_in, activation)
 
-    def check(self, stage: Stage, low: float, high: float) -> None:
+    def check(self, stage: Stage, low: float, high: float, image: Image | None) -> None:
+        if self.noise:
+            self.noise.check(stage.encoder.layers[stage.first].fan_in, image if stage.first == 0 else None)
         if self.loss == "cross_entropy" and stage.first == 0 and (low < 0 or high > 1):
             raise SpecError(
                 [

@@ -127,6 +127,9 @@ class Corruption(_Headed):
     def stages(self, model: Model, features: int, classes: int) -> list[Stage]:
         return [self._stage(model, features, "detector", 1)]
 
+    def check(self, stage: Stage, low: float, high: float, image: Image | None) -> None:
+        self.corruption.check(stage.encoder.features, image)
+
     def task(self, stage: Stage, split: Split, image: Image | None) -> Task:
         from dnnrun.pretrain.task.heads import GoodOrBad
 
@@ -144,6 +147,9 @@ class Margin(_Headed):
 
     def stages(self, model: Model, features: int, classes: int) -> list[Stage]:
         return [self._stage(model, features, "scorer", 1)]
+
+    def check(self, stage: Stage, low: float, high: float, image: Image | None) -> None:
+        self.corruption.check(stage.encoder.features, image)
 
     def task(self, stage: Stage, split: Split, image: Image | None) -> Task:
         from dnnrun.pretrain.task.heads import GoodOrBad

@@ -63,7 +63,7 @@ class Rbm(Scheme):
         """Whether the inputs of this stage are real numbers; the outputs of a layer below never are."""
         return self.visible == "gaussian" and stage.first == 0
 
-    def check(self, stage: Stage, low: float, high: float) -> None:
+    def check(self, stage: Stage, low: float, high: float, image: Image | None) -> None:
         if stage.first == 0 and not self.gaussian(stage) and (low < 0 or high > 1):
             raise SpecError(
                 [
