@@ -66,9 +66,13 @@ def plan_transfer(spec: Spec, places: Places, dataset: Dataset | None = None) ->
 
     `dataset` are the spec's rows where they have been read already.
     """
-    donors = open_donors(spec)
     if spec.transfer is None:
         raise TransferError("transfer: the spec reuses nothing; name a source with --from or a transfer: section")
+    if spec.transfer.from_ == PRETRAIN:
+        raise TransferError(
+            "transfer.from: pretrain: its stages must run before there is a plan; dnnrun pretrain --dry-run shows them"
+        )
+    donors = open_donors(spec)
     dataset = dataset or read_data(spec, places)
     _, resize, notes = _inputs_of(spec, donors, dataset)
     width = math.prod(resize["to"]) if resize else dataset.width

@@ -101,3 +101,10 @@ def test_the_honest_question(tmp_path: Path, compiled: Path) -> None:
     done = finished(compiled, *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "with pretrain minus from scratch, validation.accuracy:" in done.stderr
+
+
+def test_a_transfer_from_its_own_stages_has_no_plan_yet(tmp_path: Path, compiled: Path) -> None:
+    spec_file(spec("margin", "transfer={from: pretrain}"), tmp_path)
+    done = finished(compiled, "transfer", "small.yaml", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "its stages must run before there is a plan; dnnrun pretrain --dry-run shows them" in done.stderr

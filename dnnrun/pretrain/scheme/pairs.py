@@ -71,9 +71,8 @@ class Pairs(Scheme):
                 splits[split], at = (at, at + len(drawn)), at + len(drawn)
         rows = np.concatenate(places)
         digest = hashlib.sha256(dataset.hash.encode() + rows.astype("<i8").tobytes()).hexdigest()
-        return replace(
-            dataset, features=dataset.features[rows], labels=dataset.labels[rows], splits=splits, hash=digest
-        )
+        features, labels, origin = (array[rows] for array in (dataset.features, dataset.labels, dataset.origin))
+        return replace(dataset, features=features, labels=labels, origin=origin, splits=splits, hash=digest)
 
     def order(self, dataset: Dataset, seed: int, epoch: int, batch_size: int) -> np.ndarray:
         import numpy as np
