@@ -33,7 +33,7 @@ RUNS: dict[str, tuple[str, str, tuple[int, ...], tuple[str, ...]]] = {  # name: 
     "ex10_scratch": ("train", "ex10_scratch", (0, 1, 2, 3, 4), ()),
 }
 SWEEPS = ("corruption", "margin", "ae_pretrain", "rbm_pretrain")
-SWEEP = ("--against-scratch", "--seeds", "5", "sweep.confirm=0", "--jobs", "1", "train.threads=1")
+SWEEP = ("--against-scratch", "--seeds", "5", "sweep.confirm=0", "--jobs", "1")
 
 
 def dnnrun(folder: Path, name: str, *arguments: str) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def cache() -> tuple[str, str, str]:
         steps = parts.plan.steps_per_epoch
         ready[how] = [parts, parts.program.train_chunk(state, frozen, parts.batches(0), 0, steps), frozen, steps]
     seconds: dict[str, list[float]] = {how: [] for how in ready}
-    for epoch in range(1, 6):
+    for epoch in range(1, 7):
         for how, (parts, state, frozen, steps) in ready.items():
             data = parts.batches(epoch)
             state.step.block_until_ready()
@@ -149,7 +149,8 @@ def cache() -> tuple[str, str, str]:
             state.step.block_until_ready()
             seconds[how].append(time.process_time() - began)
             ready[how][1] = state
-    ratios = sorted(b / a for a, b in zip(seconds["auto"], seconds["off"], strict=True))
+    turns = list(zip(seconds["auto"], seconds["off"], strict=True))[1:]  # the first one may still share the machine
+    ratios = sorted(uncached / cached for cached, uncached in turns)
     found = f"{median(ratios):.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f})"
     return ("second stage, cached against uncached, processor time, by turns", "at least 1.6 times", found)
 
