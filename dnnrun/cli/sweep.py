@@ -131,14 +131,34 @@ def _entries(kind: str, entries: list[str] | None) -> list[str]:
         return []
     import json
 
+    from dnnrun.errors import SpecError
+    from dnnrun.spec.text import parse
+    from dnnrun.spec.tree import shown
+
     option = {"ranges": "range"}.get(kind, kind)
     parts = []
     for entry in entries:
         key, equals, values = entry.partition("=")
-        if not equals or not key or not values:
+        if not equals or not key or not values.strip():
             raise typer.BadParameter(f"--{option} {entry}: wanted KEY=VALUES, as train.batch_size=[50, 100]")
+        tree = parse(values, f"--{option} {key}", positions=False)  # by itself: its commas are its own
+        if tree.problems:
+            raise SpecError([problem.text for problem in tree.problems])
+        if wanted := _WANTED.get(kind):
+            if not isinstance(tree.value, wanted[0]):
+                raise typer.BadParameter(f"--{option} {key}: found {shown(tree.value)}, wanted {wanted[1]}")
+        elif isinstance(tree.value, str):
+            values = json.dumps(tree.value)
         parts.append(f"{json.dumps(key)}: {values}")
     return [f"sweep.{kind}={{{', '.join(parts)}}}"]
+
+
+_LIST = (list, "a list of values, as [50, 100]")
+_WANTED = {
+    "grid": _LIST,
+    "zip": _LIST,
+    "ranges": ((list, dict), "{log: [0.001, 0.1]}, {uniform: [0, 0.5]}, {int: [1, 5]} or a list of values"),
+}
 
 
 def _show(found: SweepRun, against_scratch: bool) -> None:
@@ -155,7 +175,9 @@ def _show(found: SweepRun, against_scratch: bool) -> None:
         values = [value for outcome in confirmed if (value := outcome.value(f"{split}.accuracy")) is not None]
         if values:
             best, failed = words(dict(ranked[0].setting)), len(confirmed) - len(values)
-            seeds = f"{len(values)} fresh seeds" + (f" ({failed} more failed)" if failed else "")
+            seeds = f"{len(values)} fresh seed{'s' * (len(values) > 1)}" + (
+                f" ({failed} more failed)" if failed else ""
+            )
             talk(f"{best}, on {seeds}: {split} accuracy {estimate(values)}")
     talk(f"{found.page}")
 
