@@ -76,7 +76,7 @@ def plan_transfer(spec: Spec, places: Places, dataset: Dataset | None = None) ->
     dataset = dataset or read_data(spec, places)
     _, resize, notes = _inputs_of(spec, donors, dataset)
     width = math.prod(resize["to"]) if resize else dataset.width
-    architecture = lay_out(spec.model, width, len(dataset.classes))
+    architecture = lay_out(spec.model, width, len(dataset.names))
     plan = transfers.make_plan(spec.transfer, architecture, donors, _ahead(spec, dataset.classes))
     return replace(plan, notes=(*notes, *plan.notes))
 
@@ -168,7 +168,9 @@ def assemble(
 
         dataset = replace(dataset, features=resized(dataset.features, resize), image=tuple(resize["to"]))
     scaling = scaling or fit_scaling(spec.data.scale, dataset)
-    architecture = lay_out(spec.model, dataset.width, len(dataset.classes))
+    if dataset.task != "classification":
+        raise DataError(f"data.task: {dataset.task} cannot be trained yet; use classification")
+    architecture = lay_out(spec.model, dataset.width, len(dataset.names))
     objective, plan = course_of(spec, dataset)  # a batch beyond the data is told as that, not as too much memory
     check_memory(architecture, spec.train.batch_size)
     _check_shares(spec.train.batch_size, machine)

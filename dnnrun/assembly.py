@@ -13,6 +13,7 @@ import numpy as np
 from dnnrun.cached import cached_features
 from dnnrun.data.scale import Scaling
 from dnnrun.data.select import Dataset
+from dnnrun.data.weigh import row_weights
 from dnnrun.errors import RunFailed
 from dnnrun.nn.architecture import Architecture
 from dnnrun.spec.sections import Spec
@@ -72,6 +73,7 @@ class Assembly:
             "factor": factor,
             "order": self._order(0),
             "key": key_words(self.spec.seed, "step"),
+            "weights": row_weights(self.dataset),
         }
 
     def batches(self, epoch: int) -> Batches | Shares:
@@ -233,6 +235,9 @@ class Assembly:
             "features": data.width,
             "image": data.image and list(data.image),
             "classes": list(data.classes),
+            "task": data.task,
+            "targets": list(data.targets),
+            "outputs": self.architecture.outputs,
             "largest": data.largest,
             "preprocessing": self.scaling.to_json(),
             "data_hash": data.hash,

@@ -15,7 +15,7 @@ from dnnrun.nn.architecture import misfit
 from dnnrun.pretrain.scheme.pairs import Pairs
 from dnnrun.pretrain.stage import Stage
 from dnnrun.spec.load import load_mapping
-from dnnrun.store.checkpoint import Checkpoint
+from dnnrun.store.checkpoint import Checkpoint, outputs_of
 from dnnrun.store.find import find_checkpoint
 
 BLOCK = 1000
@@ -71,7 +71,7 @@ class Matcher:
     def stage(self) -> Stage:
         scheme, manifest = self.scheme, self.checkpoint.manifest
         model = load_mapping(dict(manifest["spec"]), where=str(self.checkpoint.folder)).model
-        (stage,) = scheme.stages(model, manifest["features"], len(manifest["classes"]))
+        (stage,) = scheme.stages(model, manifest["features"], outputs_of(manifest))
         return stage
 
     @cached_property

@@ -17,6 +17,7 @@ from dnnrun.data.scale import Scaling
 from dnnrun.data.scale import fit as fit_scaling
 from dnnrun.data.select import Dataset, select
 from dnnrun.data.source import Places
+from dnnrun.data.task import as_task
 from dnnrun.errors import DataError, DeviceError, SpecError
 from dnnrun.nn.architecture import lay_out
 from dnnrun.pretrain.pictures import png, tiles
@@ -91,10 +92,10 @@ def plan_pretraining(spec: Spec, places: Places) -> Pretraining:
     if scheme is None:
         raise SpecError(["pretrain: missing; wanted a pretrain: section, as {type: autoencoder}"])
     data = scheme.data or spec.data
-    raw = scheme.relabel(data.source.read(places))
-    dataset = select(raw, data, spec.seed)
+    raw = scheme.relabel(as_task(data.source.read(places), data.task))
+    dataset = select(raw, data.model_copy(update={"task": None}), spec.seed)
     scaling = fit_scaling(data.scale, dataset)
-    stages = tuple(scheme.stages(spec.model, dataset.width, len(dataset.classes)))
+    stages = tuple(scheme.stages(spec.model, dataset.width, len(dataset.names)))
     batch = scheme.batch_size or spec.train.batch_size
     start, stop = dataset.splits["train"]
     if batch > stop - start:
@@ -129,7 +130,7 @@ def check_fine_tuning(spec: Spec, pretraining: Pretraining, dataset: Dataset) ->
         )
     tuned = fine_tuning(spec)
     assert tuned.transfer is not None
-    architecture = lay_out(spec.model, dataset.width, len(dataset.classes))
+    architecture = lay_out(spec.model, dataset.width, len(dataset.names))
     reused = [name for name in architecture.names if re.fullmatch(tuned.transfer.reuse, name)]
     if absent := [name for name in reused if name not in pretraining.layers]:
         raise SpecError(
@@ -195,9 +196,10 @@ class StageAssembly(Assembly):
         return self.scaling.apply(self.dataset.features[start : stop if limit is None else min(stop, start + limit)])
 
     def manifest(self) -> dict[str, Any]:
-        layers = lay_out(self.spec.model, self.dataset.width, len(self.dataset.classes)).names
+        layers = lay_out(self.spec.model, self.dataset.width, len(self.dataset.names)).names
         pretrained = {"stage": self.stage.name, "layers": list(self.stage.encoder.names[: self.stage.depth])}
-        return {**super().manifest(), "layers": list(layers), "pretrained": pretrained}
+        told = {"layers": list(layers), "outputs": len(self.dataset.names), "pretrained": pretrained}
+        return {**super().manifest(), **told}
 
     def network_account(self) -> str:
         parameters = sum(tensor.size for tensor in self.task.tensors if not tensor.statistic)

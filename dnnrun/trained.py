@@ -17,7 +17,7 @@ from dnnrun.errors import CheckpointError, DataError
 from dnnrun.nn.architecture import Architecture, lay_out, layer_of
 from dnnrun.spec.load import load_mapping
 from dnnrun.spec.sections import Spec
-from dnnrun.store.checkpoint import Checkpoint
+from dnnrun.store.checkpoint import Checkpoint, outputs_of
 from dnnrun.store.find import find_checkpoint
 from dnnrun.watch import Watcher
 
@@ -55,7 +55,7 @@ class Trained:
 
     @cached_property
     def architecture(self) -> Architecture:
-        return lay_out(self.spec.model, self.checkpoint.manifest["features"], len(self.classes))
+        return lay_out(self.spec.model, self.checkpoint.manifest["features"], outputs_of(self.checkpoint.manifest))
 
     @property
     def classes(self) -> tuple[str, ...]:

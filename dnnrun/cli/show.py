@@ -31,7 +31,7 @@ def show(
     loaded = load(spec, overrides or ())
     dataset = read_data(loaded, find_places(data_dir))
     scaling = fit(loaded.data.scale, dataset)
-    architecture = lay_out(loaded.model, dataset.width, len(dataset.classes))
+    architecture = lay_out(loaded.model, dataset.width, len(dataset.names))
     rows = {split: stop - start for split, (start, stop) in dataset.splits.items()}
     if as_json:
         network = _network(architecture)

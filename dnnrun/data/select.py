@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
 
 from dnnrun.component import Options, not_together
-from dnnrun.data.source import Raw, Rows
+from dnnrun.data.source import Raw, Rows, TaskName
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ class Selection(Options):
         description="the classes to keep, in all splits; the position in the list is the new label",
         json_schema_extra={"uniqueItems": True},
     )
+    task: TaskName | None = Field(
+        default=None, description="what is predicted: a class, several labels, or numbers; unset: as the source says"
+    )
     limit: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="the first N of the remaining training rows"
     )
@@ -97,9 +100,10 @@ class Selection(Options):
 class Dataset:
     """The rows of a run: training, then validation, then test, in one C-contiguous array.
 
-    `features` is (rows, width), uint8 or float32, unscaled; `labels` (rows,) int32; `splits` maps the names of the
-    splits that have rows (train, validation, test) to (start, stop). `classes`, `image` and `largest` are as in Raw,
-    after the selection. `hash` is the sha256 (hex) of the source's content, the rows chosen, and their labels.
+    `features` is (rows, width), uint8 or float32, unscaled; `labels` and `weights` are as in Rows; `splits` maps the
+    names of the splits that have rows (train, validation, test) to (start, stop). `classes`, `image`, `largest`, `task`
+    and `targets` are as in Raw, after the selection. `hash` is the sha256 (hex) of the source's content, the rows
+    chosen, and their labels.
     `origin`, (rows,) int64, says which row of the source each one is, test rows counted after those to train on;
     `fingerprint` is the source's.
     """
@@ -113,6 +117,14 @@ class Dataset:
     hash: str
     origin: np.ndarray
     fingerprint: str
+    task: TaskName = "classification"
+    targets: tuple[str, ...] = ()
+    weights: np.ndarray | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is told of a row: the classes, or the targets where there are no classes."""
+        return self.classes if self.task == "classification" else self.targets
 
     @property
     def content(self) -> str:
@@ -133,29 +145,35 @@ class Dataset:
         if split not in self.splits:
             raise DataError(f"there are no {split} rows; this dataset has {', '.join(self.splits)}")
         start, stop = self.splits[split]
-        return Rows(self.features[start:stop], self.labels[start:stop])
+        weights = None if self.weights is None else self.weights[start:stop]
+        return Rows(self.features[start:stop], self.labels[start:stop], weights)
 
 
 def select(raw: Raw, options: Selection, seed: int) -> Dataset:
     """The rows that `options` names, in one array; `seed` matters where `validation` is a fraction.
 
-    After a fraction the training rows stand in a shuffled order, so that `limit` and `per_class` draw from all of them;
-    after a number they keep the source's order. Raises DataError where the data is unusable (NaN, labels out of range,
-    fewer than two classes) or the selection leaves nothing, or wants more than there is.
+    `options.task` says what is told of a row, where that is not what the source says. After a fraction the training
+    rows stand in a shuffled order, so that `limit` and `per_class` draw from all of them; after a number they keep the
+    source's order. Raises DataError where the data is unusable (NaN, labels out of range, fewer than two classes) or
+    the selection leaves nothing, or wants more than there is.
     """
     import numpy as np
 
     from dnnrun.data.check import check
     from dnnrun.data.split import fold_rows, split_rows
+    from dnnrun.data.task import as_task, kinds
 
+    raw = as_task(raw, options.task)
     check(raw)
     if options.fold:
-        train, validation = fold_rows(raw.train.labels, options.fold.of, options.fold.number, seed)
+        train, validation = fold_rows(kinds(raw), options.fold.of, options.fold.number, seed)
     else:
-        train, validation = split_rows(raw.train.labels, options.validation, seed)
+        train, validation = split_rows(kinds(raw), options.validation, seed)
     test = np.arange(0 if raw.test is None else len(raw.test.labels))
     old = {"train": raw.train.labels, "validation": raw.train.labels, "test": raw.test.labels if raw.test else test}
     chosen = {"train": train, "validation": validation, "test": test}
+    if raw.task != "classification":
+        return _without_classes(raw, options, old, chosen)
     kept = range(len(raw.classes)) if options.classes is None else class_numbers(raw.classes, options.classes)
     classes = tuple(raw.classes[number] for number in kept)
     relabel = np.full(len(raw.classes), -1, np.int32)
@@ -174,29 +192,49 @@ def select(raw: Raw, options: Selection, seed: int) -> Dataset:
     return _arrange(raw, chosen, labels, classes)
 
 
+def _without_classes(raw: Raw, options: Selection, labels: dict[str, Any], chosen: dict[str, Any]) -> Dataset:
+    for key, value in (("classes", options.classes), ("per_class", options.per_class)):
+        if value is not None:
+            raise DataError(f"data.{key}: the task is {raw.task}, which has no classes; leave {key} out, or use limit")
+    chosen["train"] = chosen["train"][: options.limit]
+    return _arrange(raw, chosen, {split: labels[split][rows] for split, rows in chosen.items() if len(rows)}, ())
+
+
 def _arrange(raw: Raw, chosen: dict[str, Any], labels: dict[str, Any], classes: tuple[str, ...]) -> Dataset:
     import numpy as np
 
     rows, width = sum(map(len, chosen.values())), raw.train.features.shape[1]
     features = np.empty((rows, width), raw.train.features.dtype)
     digest = hashlib.sha256(json.dumps([raw.fingerprint, classes, width]).encode())
+    if raw.task != "classification":
+        digest.update(json.dumps([raw.task, raw.targets]).encode())
+    weights = None if raw.train.weights is None else np.ones(rows, np.float32)
     splits, start = {}, 0
     for split in SPLITS:
         stop = start + len(chosen[split])
         digest.update(f"{split} {start} {stop}\n".encode())
         digest.update(chosen[split].astype("<i8"))
-        digest.update(labels[split].astype("<i4"))
+        if split in labels:
+            digest.update(labels[split].astype("<i4" if raw.task == "classification" else "<f4").tobytes())
         if stop == start:
             continue
         source = raw.test if split == "test" else raw.train
         assert source is not None  # rows were chosen from it
         np.take(source.features, chosen[split], axis=0, out=features[start:stop], mode="clip")
+        if weights is not None and source.weights is not None:
+            weights[start:stop] = source.weights[chosen[split]]
         splits[split], start = (start, stop), stop
-    joined = np.concatenate([labels[split] for split in SPLITS]).astype(np.int32, copy=False)
+    joined = np.concatenate([labels[split] for split in SPLITS if split in labels])
+    joined = joined.astype(np.int32 if raw.task == "classification" else np.float32, copy=False)
+    if weights is not None:
+        digest.update(weights.astype("<f4").tobytes())
     after = len(raw.train.labels)
     origin = np.concatenate([chosen[split] + after * (split == "test") for split in SPLITS]).astype(np.int64)
     found = digest.hexdigest()
-    return Dataset(features, joined, splits, classes, raw.image, raw.largest, found, origin, raw.fingerprint)
+    return Dataset(
+        features, joined, splits, classes, raw.image, raw.largest, found, origin, raw.fingerprint,
+        raw.task, raw.targets, weights,
+    )  # fmt: skip
 
 
 def class_numbers(names: tuple[str, ...], wanted: tuple[int | str, ...]) -> list[int]:

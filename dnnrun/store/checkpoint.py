@@ -53,6 +53,11 @@ class Checkpoint:
         return tensor_files.read(self.folder / TRAIN, self.manifest["tensors"][TRAIN])
 
 
+def outputs_of(manifest: Mapping[str, Any]) -> int:
+    """How many outputs the network of a manifest has: as it says, else one for each class."""
+    return manifest.get("outputs", len(manifest["classes"]))
+
+
 def folder_name(step: int) -> str:
     return f"step-{step:08d}"
 

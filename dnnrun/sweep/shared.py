@@ -52,26 +52,37 @@ class SharedRows:
             return spec.data.source.read(places)
         if not (self.folder / key).is_dir():
             raw = spec.data.source.read(places)
-            arrays = {"train": raw.train.features, "train-labels": raw.train.labels}
-            if raw.test:
-                arrays |= {"test": raw.test.features, "test-labels": raw.test.labels}
-            what = {name: getattr(raw, name) for name in ("classes", "image", "largest", "fingerprint")}
+            arrays = _arrays("train", raw.train) | (_arrays("test", raw.test) if raw.test else {})
+            what = {name: getattr(raw, name) for name in (*_TOLD, "fingerprint")}
             _publish(self.folder / key, arrays, what)
         arrays, what = _open(self.folder / key)
-        test = Rows(arrays["test"], arrays["test-labels"]) if "test" in arrays else None
-        return Raw(Rows(arrays["train"], arrays["train-labels"]), test, **what)
+        return Raw(_rows("train", arrays), _rows("test", arrays) if "test" in arrays else None, **what)
 
     def _arranged(self, spec: Spec, places: Places, key: str) -> Dataset:
         if self.folder is None:
             return select(self.raw(spec, places), *_of(spec))
         if not (self.folder / key).is_dir():
             found = select(spec.data.source.read(places), *_of(spec))
-            what = {name: getattr(found, name) for name in ("classes", "image", "largest", "hash", "fingerprint")}
+            what = {name: getattr(found, name) for name in (*_TOLD, "hash", "fingerprint")}
             arrays = {name: getattr(found, name) for name in ("features", "labels", "origin")}
+            if found.weights is not None:
+                arrays["weights"] = found.weights
             _publish(self.folder / key, arrays, {**what, "splits": dict(found.splits)})
         arrays, what = _open(self.folder / key)
         splits = {name: tuple(rows) for name, rows in what.pop("splits").items()}
         return Dataset(**arrays, **what, splits=splits)
+
+
+_TOLD = ("classes", "image", "largest", "task", "targets")
+
+
+def _arrays(split: str, rows: Rows) -> dict[str, np.ndarray]:
+    found = {split: rows.features, f"{split}-labels": rows.labels}
+    return found if rows.weights is None else {**found, f"{split}-weights": rows.weights}
+
+
+def _rows(split: str, arrays: Mapping[str, np.ndarray]) -> Rows:
+    return Rows(arrays[split], arrays[f"{split}-labels"], arrays.get(f"{split}-weights"))
 
 
 def in_one_order(spec: Spec) -> bool:
@@ -104,7 +115,8 @@ def _open(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
     arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
     what = json.loads((folder / "what.json").read_text("utf-8"))
-    what |= {"classes": tuple(what["classes"]), "image": what["image"] and tuple(what["image"])}
+    what |= {"classes": tuple(what["classes"]), "targets": tuple(what["targets"])}
+    what["image"] = what["image"] and tuple(what["image"])
     return arrays, what
 
 

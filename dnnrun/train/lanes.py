@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ from jax import lax
 
 from dnnrun.nn.network import Tensors
 from dnnrun.train.program import Program
-from dnnrun.train.state import Batches, TrainState
+from dnnrun.train.state import Batches, Taken, TrainState
 
 Numbers = Mapping[str, jax.Array]
 
@@ -22,15 +22,15 @@ Numbers = Mapping[str, jax.Array]
 class LaneBatches(Batches):
     """The rows of a lane: `features` are shared, `lookup` (rows,) int32 says which of them each of its rows is."""
 
-    lookup: jax.Array
+    lookup: jax.Array = field(kw_only=True)
 
-    def take(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def take(self, rows: jax.Array) -> Taken:
         x = self.features[jnp.asarray(self.lookup)[rows]].astype(jnp.float32)
-        return (x - self.offset) * self.factor, jnp.asarray(self.labels)[rows]
+        return Taken((x - self.offset) * self.factor, jnp.asarray(self.labels)[rows], self._weights(rows))
 
 
 # The axis of the lanes in each field: all have one but the shared features.
-AXES: Any = LaneBatches(features=None, labels=0, offset=0, factor=0, order=0, key=0, lookup=0)  # type: ignore[arg-type]
+AXES: Any = LaneBatches(features=None, labels=0, offset=0, factor=0, order=0, key=0, weights=0, lookup=0)  # type: ignore[arg-type]
 
 
 class Lanes:

@@ -133,9 +133,9 @@ class Program:
         """One step of gradient descent on the batch of this step."""
         goal = self.objective
         within = step % goal.steps_per_epoch
-        x, labels = data.batch(within, goal.batch_size)
+        taken = data.batch(within, goal.batch_size)
         key = jax.random.fold_in(jax.random.wrap_key_data(data.key, impl="threefry2x32"), step)
-        batch = Batch(x, labels, key, step, self.first, training=True, still=self.still)
+        batch = Batch(taken.x, taken.labels, key, step, self.first, True, self.still, taken.weights)
         found = self.task.slopes(state.params, {**frozen, **state.statistics}, batch, self.penalty)
         rate = goal.rate(step) * state.rate_scale
         params, optimizer = self.update(state, found.gradients, rate)
@@ -186,8 +186,8 @@ class Program:
         key = jax.random.wrap_key_data(data.key, impl="threefry2x32")
 
         def add(number: jax.Array, sums: Tensors) -> Tensors:
-            x, labels, here = data.block(number, start, stop)
-            batch = Batch(x, labels, jax.random.fold_in(key, number), number, self.first)
+            taken, here = data.block(number, start, stop)
+            batch = Batch(taken.x, taken.labels, jax.random.fold_in(key, number), number, self.first)
             scores = self.task.scores(tensors, batch)
             counts = here[:: self.task.rows]
             return {

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from dnnrun.train.state import EVALUATION_BLOCK
+from dnnrun.train.state import EVALUATION_BLOCK, Taken
 
 AXIS = "data"
 
@@ -24,7 +24,8 @@ class Shares:
 
     batches: (steps, batch, width), those of one epoch in its order; its labels: (steps, batch). rows: (blocks, block,
     width), all rows of all splits in the order of the dataset, the last block filled up, for evaluation; its labels:
-    (blocks, block). offset, factor, key: as in Batches, whole on every device.
+    (blocks, block), and of targets one axis more. batch_weights: (steps, batch), None where all rows count the same.
+    offset, factor, key: as in Batches, whole on every device.
     """
 
     batches: jax.Array
@@ -34,21 +35,26 @@ class Shares:
     offset: jax.Array
     factor: jax.Array
     key: jax.Array
+    batch_weights: jax.Array | None = None
 
-    def batch(self, number: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-        """Inputs and labels of this epoch's batch `number`."""
-        return self._scaled(self.batches, number), lax.dynamic_index_in_dim(self.batch_labels, number, keepdims=False)
+    def batch(self, number: jax.Array, size: int) -> Taken:
+        """What this epoch's batch `number` is."""
+        labels = lax.dynamic_index_in_dim(self.batch_labels, number, keepdims=False)
+        weights = None
+        if self.batch_weights is not None:
+            weights = lax.dynamic_index_in_dim(self.batch_weights, number, keepdims=False)
+        return Taken(self._scaled(self.batches, number), labels, weights)
 
     def blocks(self, start: jax.Array, stop: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The numbers, first and last (excluded), of the blocks that have rows `start` to `stop`."""
         block = self.rows.shape[1]
         return start // block, (stop + block - 1) // block
 
-    def block(self, number: jax.Array, start: jax.Array, stop: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Inputs, labels, and which of these rows are to count."""
+    def block(self, number: jax.Array, start: jax.Array, stop: jax.Array) -> tuple[Taken, jax.Array]:
+        """Rows, and which of them are to count."""
         rows = number * self.rows.shape[1] + jnp.arange(self.rows.shape[1], dtype=jnp.int32)
         labels = lax.dynamic_index_in_dim(self.row_labels, number, keepdims=False)
-        return self._scaled(self.rows, number), labels, (start <= rows) & (rows < stop)
+        return Taken(self._scaled(self.rows, number), labels), (start <= rows) & (rows < stop)
 
     def _scaled(self, rows: jax.Array, number: jax.Array) -> jax.Array:
         x = lax.dynamic_index_in_dim(rows, number, keepdims=False).astype(jnp.float32)
@@ -79,20 +85,23 @@ class Spread:
         count = len(labels)
         block = -(-min(EVALUATION_BLOCK, count) // self.count) * self.count
         places = np.minimum(np.arange(-(-count // block) * block), count - 1).reshape(-1, block)
-        batches, batch_labels = self._batches(features, labels, order, batch_size)
+        batches, batch_labels, weights = self._batches(host, order, batch_size)
         whole = {name: self.whole(host[name]) for name in ("offset", "factor", "key")}
-        return Shares(batches, batch_labels, self._taken(features, places), self._taken(labels, places), **whole)
+        rows = self._taken(features, places), self._taken(labels, places)
+        return Shares(batches, batch_labels, *rows, **whole, batch_weights=weights)
 
     def reordered(self, shares: Shares, host: dict[str, np.ndarray], order: np.ndarray, batch_size: int) -> Shares:
         """`shares` with the batches of another order."""
-        batches, labels = self._batches(host["features"], host["labels"], order, batch_size)
-        return replace(shares, batches=batches, batch_labels=labels)
+        batches, labels, weights = self._batches(host, order, batch_size)
+        return replace(shares, batches=batches, batch_labels=labels, batch_weights=weights)
 
     def _batches(
-        self, features: np.ndarray, labels: np.ndarray, order: np.ndarray, batch_size: int
-    ) -> tuple[jax.Array, jax.Array]:
+        self, host: dict[str, np.ndarray], order: np.ndarray, batch_size: int
+    ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
         places = order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)
-        return self._taken(features, places), self._taken(labels, places)
+        weights = host.get("weights")
+        taken = self._taken(host["features"], places), self._taken(host["labels"], places)
+        return *taken, None if weights is None else self._taken(weights, places)
 
     def _taken(self, rows: np.ndarray, places: np.ndarray) -> jax.Array:
         """rows[places], its second axis shared out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,14 +49,23 @@ def fresh_state(params: Tensors, statistics: Tensors, optimizer: Any, sums: Tens
     return TrainState(params=params, statistics=statistics, optimizer=optimizer, **jax.device_put(scalars))
 
 
+class Taken(NamedTuple):
+    """Some rows: x (n, width) float32, labels (n,) int32 or (n, targets) float32, weights (n,) or None."""
+
+    x: jax.Array
+    labels: jax.Array
+    weights: jax.Array | None = None
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Batches:
     """The rows on the device, and how a batch is taken from them.
 
-    features: (rows, width), uint8 or float32, of all splits. labels: (rows,), int32. offset, factor: float32 scalars
-    or (width,), an input is (features - offset) * factor. order: (training rows,) int32, this epoch's permutation.
-    key: (2,) uint32, the run's key; the step is folded in.
+    features: (rows, width), uint8 or float32, of all splits. labels: (rows,) int32 or (rows, targets) float32. offset,
+    factor: float32 scalars or (width,), an input is (features - offset) * factor. order: (training rows,) int32, this
+    epoch's permutation. key: (2,) uint32, the run's key; the step is folded in. weights: (rows,) float32, of mean 1
+    over the training rows, how much each counts in what is minimised; None where all count the same.
     """
 
     features: jax.Array
@@ -65,14 +74,18 @@ class Batches:
     factor: jax.Array
     order: jax.Array
     key: jax.Array
+    weights: jax.Array | None = None
 
-    def take(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Inputs (n, width) float32 and labels (n,) of these row numbers."""
+    def take(self, rows: jax.Array) -> Taken:
+        """Inputs, labels and weights of these row numbers."""
         x = self.features[rows].astype(jnp.float32)
-        return (x - self.offset) * self.factor, self.labels[rows]
+        return Taken((x - self.offset) * self.factor, self.labels[rows], self._weights(rows))
 
-    def batch(self, number: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-        """Inputs and labels of this epoch's batch `number`."""
+    def _weights(self, rows: jax.Array) -> jax.Array | None:
+        return None if self.weights is None else jnp.asarray(self.weights)[rows]
+
+    def batch(self, number: jax.Array, size: int) -> Taken:
+        """What this epoch's batch `number` is."""
         return self.take(lax.dynamic_slice(self.order, (number * size,), (size,)))
 
     def blocks(self, start: jax.Array, stop: jax.Array) -> tuple[Any, jax.Array]:
@@ -80,9 +93,9 @@ class Batches:
         block = min(EVALUATION_BLOCK, self.features.shape[0])
         return 0, (stop - start + block - 1) // block
 
-    def block(self, number: jax.Array, start: jax.Array, stop: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Inputs, labels, and which of these rows are to count."""
+    def block(self, number: jax.Array, start: jax.Array, stop: jax.Array) -> tuple[Taken, jax.Array]:
+        """Rows, and which of them are to count."""
         block = min(EVALUATION_BLOCK, self.features.shape[0])
         rows = start + number * block + jnp.arange(block, dtype=jnp.int32)
         here = rows < stop
-        return *self.take(jnp.minimum(rows, stop - 1)), here
+        return self.take(jnp.minimum(rows, stop - 1)), here

@@ -34,9 +34,10 @@ ACCURACY = Measure("accuracy", "correct", np.int32)
 class Batch:
     """Rows that a step learns from, or that are evaluated together.
 
-    x: (n, width) float32, the inputs of layer number `first`. labels: (n,) int32. `draws` is the key of every random
-    draw, `number` that of the step, or in evaluation of the block. `still` names the layers whose batch norm keeps its
-    stored statistics in training.
+    x: (n, width) float32, the inputs of layer number `first`. labels: (n,) int32 or (n, targets) float32. `draws` is
+    the key of every random draw, `number` that of the step, or in evaluation of the block. `still` names the layers
+    whose batch norm keeps its stored statistics in training. weights: (n,) float32, how much each row counts in what is
+    minimised; None where all count the same, and in evaluation.
     """
 
     x: jax.Array
@@ -46,6 +47,7 @@ class Batch:
     first: int = 0
     training: bool = False
     still: frozenset[str] = frozenset()
+    weights: jax.Array | None = None
 
     @property
     def key(self) -> jax.Array | None:
@@ -127,7 +129,9 @@ class Classification(Differentiable):
         network = self.split.merge(self.split.whole(tensors))
         logits = network(batch.x, key=batch.key, still=batch.still, first=batch.first)
         correct = jnp.sum(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.int32)
-        return self.loss(logits, batch.labels), {ACCURACY.sum: correct}, self.split.statistics(network)
+        losses = self.loss(logits, batch.labels)
+        losses = losses if batch.weights is None else losses * batch.weights
+        return losses, {ACCURACY.sum: correct}, self.split.statistics(network)
 
     def scores(self, tensors: Tensors, batch: Batch) -> Mapping[str, jax.Array]:
         logits = self.split.merge(self.split.whole(tensors))(batch.x, first=batch.first)

@@ -30,7 +30,7 @@ def first_bad_layer(
     step, goal = state.step, program.objective
     within = step % goal.steps_per_epoch
     batch = lax.dynamic_slice(data.order, (within * goal.batch_size,), (goal.batch_size,))
-    x, labels = data.take(batch if rows is None else jnp.asarray(rows))
+    x, labels, _ = data.take(batch if rows is None else jnp.asarray(rows))
     if not bool(jnp.all(jnp.isfinite(x))):
         return "the inputs", "a value of the data"
     if not isinstance(task, Classification):

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from dnnrun.errors import CheckpointError, TransferError
 from dnnrun.nn.architecture import Architecture, Model, lay_out
 from dnnrun.store import tensors
-from dnnrun.store.checkpoint import MANIFEST, MODEL, TRAIN, Checkpoint
+from dnnrun.store.checkpoint import MANIFEST, MODEL, TRAIN, Checkpoint, outputs_of
 from dnnrun.transfer.donor import OPTIMIZER, Donor, Known
 
 
@@ -89,7 +89,7 @@ def donor_of(name: str, checkpoint: Checkpoint) -> CheckpointDonor:
     manifest = checkpoint.manifest
     try:
         model = Model.model_validate(manifest["spec"]["model"])
-        plan = lay_out(model, manifest["features"], len(manifest["classes"]))
+        plan = lay_out(model, manifest["features"], outputs_of(manifest))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in ("model", *first["loc"]))

@@ -10,6 +10,7 @@ import yaml
 
 from dnnrun.errors import ZooError
 from dnnrun.nn.architecture import Model, lay_out
+from dnnrun.store.checkpoint import outputs_of
 
 FRONT = "---\n"
 LARGEST = 1 << 20
@@ -47,7 +48,7 @@ def card_of(
     tags: tuple[str, ...],
 ) -> Card:
     """The card of a checkpoint, from what its manifest says."""
-    plan = lay_out(Model.model_validate(manifest["spec"]["model"]), manifest["features"], len(manifest["classes"]))
+    plan = lay_out(Model.model_validate(manifest["spec"]["model"]), manifest["features"], outputs_of(manifest))
     image = manifest.get("image")
     source = manifest["spec"]["data"]["source"]
     imported = manifest.get("imported")

@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dnnrun.component import Component
 
 if TYPE_CHECKING:
     import numpy as np
 
+TaskName = Literal["classification", "multilabel", "regression"]
+
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one split: features of shape (rows, width), uint8 or float32; labels of shape (rows,), int32."""
+    """The rows of one split: features of shape (rows, width), uint8 or float32, and what is to be told of them.
+
+    labels: class numbers (rows,) int32; for regression targets (rows, targets) float32, in their own units, and for
+    several labels a row 0 or 1, (rows, targets) float32. weights: (rows,) float32, how much each row counts in
+    training; None where all count the same.
+    """
 
     features: np.ndarray
     labels: np.ndarray
+    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,8 @@ class Raw:
     """What a source read, before any selection.
 
     `image` is (height, width, channels) or None for a table; `largest` the largest value a pixel can have; `classes`
-    the names of labels 0, 1, ... as the source writes them; `fingerprint` a hex digest of the content.
+    the names of labels 0, 1, ... as the source writes them, () unless it is a classification; `targets` the names of
+    the target columns of the other tasks; `fingerprint` a hex digest of the content, labels and weights too.
     """
 
     train: Rows
@@ -35,6 +44,8 @@ class Raw:
     image: tuple[int, int, int] | None
     largest: float
     fingerprint: str
+    task: TaskName = "classification"
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

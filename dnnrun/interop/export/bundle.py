@@ -14,7 +14,7 @@ from dnnrun.errors import CheckpointError
 from dnnrun.interop.fold import fold
 from dnnrun.nn.activation import Activation
 from dnnrun.nn.architecture import Architecture, Model, lay_out
-from dnnrun.store.checkpoint import Checkpoint
+from dnnrun.store.checkpoint import Checkpoint, outputs_of
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def bundle_of(checkpoint: Checkpoint) -> Bundle:
     """The network of a checkpoint, every tensor verified. Raises CheckpointError."""
     manifest = checkpoint.manifest
     model = Model.model_validate(manifest["spec"]["model"])
-    architecture = lay_out(model, manifest["features"], len(manifest["classes"]))
+    architecture = lay_out(model, manifest["features"], outputs_of(manifest))
     tensors = checkpoint.model()
     if misfit := architecture.misfit({name: value.shape for name, value in tensors.items()}):
         raise CheckpointError(f"{checkpoint.folder}: {misfit}")

@@ -69,7 +69,9 @@ class Labels(_Headed):
         train = Rows(raw.train.features, labels[:count])
         test = Rows(raw.test.features, labels[count:]) if raw.test is not None and len(labels) > count else None
         fingerprint = hashlib.sha256(f"{raw.fingerprint} {said}".encode()).hexdigest()
-        return replace(raw, train=train, test=test, classes=names, fingerprint=fingerprint)
+        return replace(
+            raw, train=train, test=test, classes=names, fingerprint=fingerprint, task="classification", targets=()
+        )
 
     def _grouped(self, raw: Raw) -> tuple[Any, tuple[str, ...], str]:
         import numpy as np
@@ -77,6 +79,8 @@ class Labels(_Headed):
         from dnnrun.data.select import class_numbers
 
         assert self.groups is not None
+        if raw.task != "classification":
+            raise DataError(f"pretrain.groups: the data has no classes to put together, its task is {raw.task}")
         group = np.full(len(raw.classes), -1, np.int32)
         wanted = tuple(name for names in self.groups.values() for name in names)
         numbers = iter(class_numbers(raw.classes, wanted))

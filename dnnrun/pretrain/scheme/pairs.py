@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from dnnrun.data.select import Dataset
+from dnnrun.data.source import Raw
 from dnnrun.errors import SpecError
 from dnnrun.nn.activation import Activation
 from dnnrun.nn.architecture import Model, beside
@@ -55,6 +56,11 @@ class Pairs(Scheme):
         joint = next(layer for layer in stage.own if layer.name == "joint")
         return Pairs(split, stage, self.shared, joint.activation)
 
+    def relabel(self, raw: Raw) -> Raw:
+        if raw.task != "classification":
+            raise SpecError([f"pretrain: pairs are of one class or of two, and the task of the data is {raw.task}"])
+        return raw
+
     def arrange(self, dataset: Dataset, seed: int) -> Dataset:
         """Training rows as they are; of every other split as many pairs as it has rows, one row after the other."""
         import numpy as np
@@ -72,7 +78,9 @@ class Pairs(Scheme):
         rows = np.concatenate(places)
         digest = hashlib.sha256(dataset.hash.encode() + rows.astype("<i8").tobytes()).hexdigest()
         features, labels, origin = (array[rows] for array in (dataset.features, dataset.labels, dataset.origin))
-        return replace(dataset, features=features, labels=labels, origin=origin, splits=splits, hash=digest)
+        return replace(
+            dataset, features=features, labels=labels, origin=origin, splits=splits, hash=digest, weights=None
+        )
 
     def order(self, dataset: Dataset, seed: int, epoch: int, batch_size: int) -> np.ndarray:
         import numpy as np
