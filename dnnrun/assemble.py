@@ -15,6 +15,7 @@ from dnnrun.data.scale import fit as fit_scaling
 from dnnrun.data.section import Divide
 from dnnrun.data.select import Dataset, select
 from dnnrun.data.source import Places
+from dnnrun.data.table.columns import Columns
 from dnnrun.errors import DataError, DeviceError, MemoryShort, SpecError, TransferError
 from dnnrun.foreign import is_foreign, open_donor
 from dnnrun.nn.architecture import OUTPUTS, Architecture, is_kernel, lay_out
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 COPIES = 8  # of every parameter: itself, its gradient, two moments, the best, and what a save holds at once
 
 
-def read_data(spec: Spec, places: Places) -> Dataset:
-    """The rows that the spec names. Raises DataError."""
-    return select(spec.data.source.read(places), spec.data, spec.seed)
+def read_data(spec: Spec, places: Places, columns: Columns | None = None) -> Dataset:
+    """The rows that the spec names; `columns` stand in for those that a table would give. Raises DataError."""
+    return select(spec.data.source.read(places), spec.data, spec.seed, columns)
 
 
 def open_donors(spec: Spec, sources: Sequence[str] | None = None) -> list[Donor]:
@@ -158,6 +159,11 @@ def assemble(
         from dnnrun.train.task import Classification
 
         dataset = reading.result()
+    if manifest is not None and (settled := Columns.from_json(manifest["preprocessing"])) not in (
+        None,
+        dataset.columns,
+    ):
+        dataset = read_data(spec, places, settled)  # other rows than in training: its columns hold all the same
     if manifest is not None:
         inputs = Scaling.from_json(manifest["preprocessing"]), manifest.get("resize"), []
     else:

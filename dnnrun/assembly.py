@@ -239,7 +239,7 @@ class Assembly:
             "targets": list(data.targets),
             "outputs": self.architecture.outputs,
             "largest": data.largest,
-            "preprocessing": self.scaling.to_json(),
+            "preprocessing": data.columns.to_json() if data.columns else self.scaling.to_json(),
             "data_hash": data.hash,
             "seed": self.spec.seed,
             "resize": self.resize,
@@ -249,7 +249,11 @@ class Assembly:
     def account(self) -> str:
         """The data in a line."""
         rows = ", ".join(f"{stop - start:,} {split}" for split, (start, stop) in self.dataset.splits.items())
-        return f"{rows} rows of {self.dataset.width} features, {len(self.dataset.classes)} classes; {self.scaling.type}"
+        return f"{rows} rows of {self.dataset.width} features, {len(self.dataset.classes)} classes; {self._prepared()}"
+
+    def _prepared(self) -> str:
+        columns = self.dataset.columns
+        return self.scaling.type if columns is None else f"from {len(columns.used)} columns of a table"
 
     def network_account(self) -> str:
         """The network in a line."""

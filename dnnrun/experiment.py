@@ -302,6 +302,10 @@ def _assemble(
         manifest, devices = point.manifest if point else None, "all" if team.meeting else None
         parts = assemble(spec, places, cache, threads, manifest, sources, devices)
         journal.say(f"device: {parts.machine}")
+        for note in parts.dataset.notes:
+            journal.say(f"data: {note}")
+        for warning in parts.dataset.warnings:
+            journal.warn(warning)
         data = {"hash": parts.dataset.hash, "classes": list(parts.dataset.classes), "features": parts.dataset.width}
         found = {
             **describing.result(),

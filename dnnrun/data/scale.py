@@ -58,6 +58,8 @@ class Scaling:
     def from_json(cls, value: Any) -> Scaling:
         """The scaling that `to_json` wrote. Raises CheckpointError where it is none."""
         kind = value.get("type") if isinstance(value, Mapping) else None
+        if kind == "columns":  # what dnnrun.data.table.columns makes of a table is scaled already
+            return cls("none")
         fields = {"none": (), "unit": ("divide_by",), "standardize": ("mean", "std")}
         if not isinstance(kind, str) or kind not in fields or set(value) != {"type", *fields[kind]}:
             raise CheckpointError(f"its scaling is {_short(value)}, wanted one of {', '.join(get_args(Kind))}")
@@ -89,6 +91,12 @@ def default_kind(image: tuple[int, int, int] | None) -> Kind:
 
 def fit(kind: Kind | Divide | None, dataset: Dataset) -> Scaling:
     """The scaling of that kind (None: the default) for the dataset's training rows. Raises DataError."""
+    if dataset.columns is not None:
+        if kind is not None:
+            raise DataError(
+                "data.scale: the columns of a table are scaled by data.preprocessing.numeric; leave scale out"
+            )
+        return Scaling("none")
     if isinstance(kind, Divide):
         return Scaling("unit", divide_by=kind.divide_by)
     kind = default_kind(dataset.image) if kind is None else kind

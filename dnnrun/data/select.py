@@ -6,16 +6,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
 
 from dnnrun.component import Options, not_together
 from dnnrun.data.source import Raw, Rows, TaskName
+from dnnrun.data.table.options import Preprocessing
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from dnnrun.data.table.columns import Columns
 
 SPLITS = ("train", "validation", "test")
 Count = Annotated[int, Field(ge=1)]
@@ -56,7 +59,7 @@ class Fold(Options):
 
 
 class Selection(Options):
-    """Which rows of a source are used. A spec's `data` section extends it."""
+    """Which rows of a source are used, and which of its columns. A spec's `data` section extends it."""
 
     model_config = ConfigDict(json_schema_extra=not_together("limit", "per_class"))
 
@@ -76,6 +79,12 @@ class Selection(Options):
     )
     task: TaskName | None = Field(
         default=None, description="what is predicted: a class, several labels, or numbers; unset: as the source says"
+    )
+    groups: str | None = Field(
+        default=None, description="the column of a table whose rows of one value stay in one split, as a patient's"
+    )
+    preprocessing: Preprocessing = Field(
+        default_factory=Preprocessing, description="how the columns of a table become numbers"
     )
     limit: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="the first N of the remaining training rows"
@@ -105,7 +114,7 @@ class Dataset:
     and `targets` are as in Raw, after the selection. `hash` is the sha256 (hex) of the source's content, the rows
     chosen, and their labels.
     `origin`, (rows,) int64, says which row of the source each one is, test rows counted after those to train on;
-    `fingerprint` is the source's.
+    `fingerprint` is the source's. `columns` made the features of a table, `notes` are worth knowing, `warnings` a look.
     """
 
     features: np.ndarray
@@ -120,6 +129,9 @@ class Dataset:
     task: TaskName = "classification"
     targets: tuple[str, ...] = ()
     weights: np.ndarray | None = None
+    columns: Columns | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -149,31 +161,27 @@ class Dataset:
         return Rows(self.features[start:stop], self.labels[start:stop], weights)
 
 
-def select(raw: Raw, options: Selection, seed: int) -> Dataset:
+def select(raw: Raw, options: Selection, seed: int, columns: Columns | None = None) -> Dataset:
     """The rows that `options` names, in one array; `seed` matters where `validation` is a fraction.
 
     `options.task` says what is told of a row, where that is not what the source says. After a fraction the training
     rows stand in a shuffled order, so that `limit` and `per_class` draw from all of them; after a number they keep the
     source's order. Raises DataError where the data is unusable (NaN, labels out of range, fewer than two classes) or
-    the selection leaves nothing, or wants more than there is.
+    the selection leaves nothing, or wants more than there is. `columns` stand in for those that would be learned from
+    the training rows of a table.
     """
     import numpy as np
 
     from dnnrun.data.check import check
-    from dnnrun.data.split import fold_rows, split_rows
-    from dnnrun.data.task import as_task, kinds
+    from dnnrun.data.settle import divide, settle
+    from dnnrun.data.task import as_task
 
-    raw = as_task(raw, options.task)
+    raw = as_task(settle(raw, options.task, options.groups), options.task)
     check(raw)
-    if options.fold:
-        train, validation = fold_rows(kinds(raw), options.fold.of, options.fold.number, seed)
-    else:
-        train, validation = split_rows(kinds(raw), options.validation, seed)
-    test = np.arange(0 if raw.test is None else len(raw.test.labels))
-    old = {"train": raw.train.labels, "validation": raw.train.labels, "test": raw.test.labels if raw.test else test}
-    chosen = {"train": train, "validation": validation, "test": test}
+    chosen = divide(raw, options, seed)
+    old = dict.fromkeys(SPLITS, raw.train.labels) | ({"test": raw.test.labels} if raw.test else {})
     if raw.task != "classification":
-        return _without_classes(raw, options, old, chosen)
+        return _without_classes(raw, options, old, chosen, columns)
     kept = range(len(raw.classes)) if options.classes is None else class_numbers(raw.classes, options.classes)
     classes = tuple(raw.classes[number] for number in kept)
     relabel = np.full(len(raw.classes), -1, np.int32)
@@ -189,23 +197,41 @@ def select(raw: Raw, options: Selection, seed: int) -> Dataset:
         chosen[split], labels[split] = chosen[split][pick], labels[split][pick]
     if not len(chosen["train"]):
         raise DataError(f"no training row is left of the classes {', '.join(classes)}; name others in data.classes")
-    return _arrange(raw, chosen, labels, classes)
+    return _arrange(raw, chosen, labels, classes, options.preprocessing, columns)
 
 
-def _without_classes(raw: Raw, options: Selection, labels: dict[str, Any], chosen: dict[str, Any]) -> Dataset:
+def _without_classes(
+    raw: Raw, options: Selection, labels: dict[str, Any], chosen: dict[str, Any], columns: Columns | None
+) -> Dataset:
     for key, value in (("classes", options.classes), ("per_class", options.per_class)):
         if value is not None:
             raise DataError(f"data.{key}: the task is {raw.task}, which has no classes; leave {key} out, or use limit")
     chosen["train"] = chosen["train"][: options.limit]
-    return _arrange(raw, chosen, {split: labels[split][rows] for split, rows in chosen.items() if len(rows)}, ())
+    found = {split: labels[split][rows] for split, rows in chosen.items() if len(rows)}
+    return _arrange(raw, chosen, found, (), options.preprocessing, columns)
 
 
-def _arrange(raw: Raw, chosen: dict[str, Any], labels: dict[str, Any], classes: tuple[str, ...]) -> Dataset:
+def _arrange(
+    raw: Raw,
+    chosen: dict[str, Any],
+    labels: dict[str, Any],
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing,
+    columns: Columns | None,
+) -> Dataset:
     import numpy as np
 
-    rows, width = sum(map(len, chosen.values())), raw.train.features.shape[1]
-    features = np.empty((rows, width), raw.train.features.dtype)
-    digest = hashlib.sha256(json.dumps([raw.fingerprint, classes, width]).encode())
+    fingerprint, told = raw.fingerprint, ((), ())
+    dtype = np.float32 if raw.undecoded else raw.train.features.dtype
+    if raw.undecoded is not None:
+        from dnnrun.data.settle import learn
+
+        learned = learn(raw, chosen, preprocessing, columns)
+        columns, told = learned.columns, (learned.notes, learned.warnings)
+        fingerprint = hashlib.sha256(json.dumps([fingerprint, columns.to_json()]).encode()).hexdigest()
+    rows, width = sum(map(len, chosen.values())), columns.width if columns else raw.train.features.shape[1]
+    features = np.empty((rows, width), dtype)
+    digest = hashlib.sha256(json.dumps([fingerprint, classes, width]).encode())
     if raw.task != "classification":
         digest.update(json.dumps([raw.task, raw.targets]).encode())
     weights = None if raw.train.weights is None else np.ones(rows, np.float32)
@@ -218,9 +244,11 @@ def _arrange(raw: Raw, chosen: dict[str, Any], labels: dict[str, Any], classes: 
             digest.update(labels[split].astype("<i4" if raw.task == "classification" else "<f4").tobytes())
         if stop == start:
             continue
-        source = raw.test if split == "test" else raw.train
-        assert source is not None  # rows were chosen from it
-        np.take(source.features, chosen[split], axis=0, out=features[start:stop], mode="clip")
+        source = raw.test if split == "test" and raw.test else raw.train
+        if columns is None:
+            np.take(source.features, chosen[split], axis=0, out=features[start:stop], mode="clip")
+        else:
+            columns.encode_rows(source.features, chosen[split], features[start:stop], f"{split} rows")  # type: ignore
         if weights is not None and source.weights is not None:
             weights[start:stop] = source.weights[chosen[split]]
         splits[split], start = (start, stop), stop
@@ -228,12 +256,12 @@ def _arrange(raw: Raw, chosen: dict[str, Any], labels: dict[str, Any], classes: 
     joined = joined.astype(np.int32 if raw.task == "classification" else np.float32, copy=False)
     if weights is not None:
         digest.update(weights.astype("<f4").tobytes())
-    after = len(raw.train.labels)
-    origin = np.concatenate([chosen[split] + after * (split == "test") for split in SPLITS]).astype(np.int64)
+    beyond = len(raw.train.labels) if raw.test else 0
+    origin = np.concatenate([chosen[split] + beyond * (split == "test") for split in SPLITS]).astype(np.int64)
     found = digest.hexdigest()
     return Dataset(
-        features, joined, splits, classes, raw.image, raw.largest, found, origin, raw.fingerprint,
-        raw.task, raw.targets, weights,
+        features, joined, splits, classes, raw.image, raw.largest, found, origin, fingerprint,
+        raw.task, raw.targets, weights, columns, *told,
     )  # fmt: skip
 
 

@@ -69,3 +69,42 @@ def ranks(labels: np.ndarray) -> np.ndarray:
     ranks = np.empty(len(labels), np.int64)
     ranks[np.argsort(labels, kind="stable")] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
     return ranks
+
+
+def split_groups(groups: np.ndarray, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """As split_rows for a fraction, but rows of one group, (rows,) numbers 0, 1, ..., stay together.
+
+    Groups are taken in an order shuffled by (seed, "split") until the fraction is reached. Raises DataError where that
+    leaves no group on one of the sides.
+    """
+    order = _shuffled(len(groups), seed)
+    if validation == 0:
+        return order, order[:0]
+    taken = _dealt(groups, seed)
+    sizes = np.bincount(groups)
+    below = np.cumsum(sizes[taken]) <= round(len(groups) * validation)
+    below[0] = True
+    chosen = np.isin(groups[order], taken[below])
+    if chosen.all():
+        raise DataError(f"data.groups: {len(taken)} group{'s' * (len(taken) != 1)} cannot be split; wanted two or more")
+    return order[~chosen], order[chosen]
+
+
+def fold_groups(groups: np.ndarray, of: int, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """As fold_rows, but rows of one group stay together: each group goes to the fold that is smallest so far."""
+    order, taken = _shuffled(len(groups), seed), _dealt(groups, seed)
+    if of > len(taken):
+        raise DataError(f"data.fold: {of} folds of {len(taken)} groups leave some empty; take fewer")
+    sizes, filled = np.bincount(groups), np.zeros(of, np.int64)
+    fold = np.empty(len(sizes), np.int64)
+    for group in taken[np.argsort(-sizes[taken], kind="stable")]:
+        fold[group] = int(filled.argmin())
+        filled[fold[group]] += sizes[group]
+    chosen = fold[groups[order]] == number - 1
+    return order[~chosen], order[chosen]
+
+
+def _dealt(groups: np.ndarray, seed: int) -> np.ndarray:
+    """The groups that have rows, shuffled."""
+    there = np.unique(groups)
+    return there[_shuffled(len(there), seed)]

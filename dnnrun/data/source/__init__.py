@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -30,12 +30,33 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Undecoded:
+    """What is known of a table whose columns are not numbers yet: its Rows hold data frames.
+
+    `where` and `where_test` name the files, `apart` gives the row numbers of `train` that validate or test, `test` the
+    fraction of the others that is drawn to test. `unused` are columns that nothing is learned from, `categories` those
+    that are categories however many there are. `groups` (rows,) says which group each row of `train` belongs to, where
+    rows of a group must stay together.
+    """
+
+    where: str
+    where_test: str = ""
+    apart: Mapping[str, np.ndarray] = field(default_factory=dict)
+    test: float | None = None
+    unused: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Raw:
     """What a source read, before any selection.
 
     `image` is (height, width, channels) or None for a table; `largest` the largest value a pixel can have; `classes`
     the names of labels 0, 1, ... as the source writes them, () unless it is a classification; `targets` the names of
-    the target columns of the other tasks; `fingerprint` a hex digest of the content, labels and weights too.
+    the target columns of the other tasks; `fingerprint` a hex digest of the content, labels and weights too. Of a table
+    that is `undecoded` the features and labels are polars data frames, until `settle` and `select`.
     """
 
     train: Rows
@@ -46,6 +67,7 @@ class Raw:
     fingerprint: str
     task: TaskName = "classification"
     targets: tuple[str, ...] = ()
+    undecoded: Undecoded | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,153 @@
+"""From the columns of a table to rows to learn from: what is predicted, which rows are in which split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dnnrun.data.source import Raw, Rows
+from dnnrun.data.split import fold_groups, fold_rows, split_groups, split_rows
+from dnnrun.data.table.columns import Columns
+from dnnrun.data.table.fit import check_text, fit
+from dnnrun.data.table.kinds import listed
+from dnnrun.data.target import infer
+from dnnrun.errors import DataError
+
+if TYPE_CHECKING:
+    from dnnrun.data.select import Selection
+    from dnnrun.data.table.options import Preprocessing
+
+DRAW = 0  # the seed of a table's own test rows, the same whatever the run's
+
+
+def settle(raw: Raw, task: Any = None, groups: str | None = None) -> Raw:
+    """A table with its target columns as labels; what is no table stays as it is. Raises DataError.
+
+    `groups` is the column whose rows of one value stay together; it is not learned from.
+    """
+    known = raw.undecoded
+    if known is None:
+        if groups is not None:
+            raise DataError("data.groups: the source has no columns; leave it out")
+        return raw
+    if isinstance(raw.train.labels, np.ndarray):
+        return raw
+    target = infer(raw.train.labels, task, known.where)
+    notes = [f"{', '.join(target.names)}: {target.task}, since {target.because}"] if target.because else []
+    train = Rows(raw.train.features, target.labels(raw.train.labels, known.where))
+    test = raw.test and Rows(raw.test.features, target.labels(raw.test.labels, known.where_test))
+    if groups is not None:
+        train, test, numbers = _grouped(train, test, groups, known.where)
+        known = replace(known, groups=numbers, unused=(*known.unused, groups))
+    return replace(raw, train=train, test=test, classes=target.classes, undecoded=replace(known, notes=tuple(notes)))
+
+
+def _grouped(train: Rows, test: Rows | None, groups: str, where: str) -> tuple[Rows, Rows | None, np.ndarray]:
+    import polars as pl
+
+    frame: Any = train.features
+    if groups not in frame.columns:
+        raise DataError(f"data.groups: {where} has no column {groups!r} to learn from; it has {listed(frame.columns)}")
+    column = frame[groups]
+    if column.null_count():
+        row = int(column.is_null().arg_true()[0]) + 1
+        raise DataError(f"data.groups: {where}: row {row:,}: {groups!r} is missing; fill it in")
+    numbers = column.cast(pl.String).cast(pl.Categorical).to_physical().to_numpy().astype(np.int64)
+    _, numbers = np.unique(numbers, return_inverse=True)
+    tested = test and replace(test, features=_without(test.features, groups))
+    return replace(train, features=_without(train.features, groups)), tested, numbers
+
+
+def _without(frame: Any, name: str) -> Any:
+    return frame.drop(name)
+
+
+def divide(raw: Raw, options: Selection, seed: int) -> dict[str, np.ndarray]:
+    """The row numbers of each split: those that the source tells apart, then what `options` draws by the seed."""
+    known = raw.undecoded
+    kinds, groups = raw.train.labels, known.groups if known else None
+    apart: Mapping[str, np.ndarray] = known.apart if known else {}
+    mine = np.ones(len(kinds), bool)
+    for rows in apart.values():
+        mine[rows] = False
+    rest = np.flatnonzero(mine)
+    test = apart.get("test", np.arange(0 if raw.test is None else len(raw.test.labels)))
+    if known and known.test:
+        draw = (
+            split_rows(kinds[rest], known.test, DRAW)
+            if groups is None
+            else split_groups(groups[rest], known.test, DRAW)
+        )
+        test, rest = np.sort(rest[draw[1]]), np.sort(rest[draw[0]])
+    if "validation" in apart:
+        if options.fold:
+            raise DataError("data.fold: the source has validation rows of its own; leave them or the fold out")
+        return {"train": rest, "validation": apart["validation"], "test": test}
+    if groups is not None and isinstance(options.validation, int) and options.validation and not options.fold:
+        raise DataError(
+            f"data.groups: data.validation takes the first {options.validation} rows, whatever their group; give it a fraction"
+        )
+    if options.fold:
+        of, number = options.fold.of, options.fold.number
+        drawn = (
+            fold_rows(kinds[rest], of, number, seed) if groups is None else fold_groups(groups[rest], of, number, seed)
+        )
+    elif groups is None:
+        drawn = split_rows(kinds[rest], options.validation, seed)
+    else:
+        drawn = split_groups(groups[rest], options.validation, seed)
+    return {"train": rest[drawn[0]], "validation": rest[drawn[1]], "test": test}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The columns of a table, what there is to say of them, and what a person should look at."""
+
+    columns: Columns
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def learn(raw: Raw, chosen: Mapping[str, np.ndarray], options: Preprocessing, columns: Columns | None) -> Learned:
+    """The columns of a table, learned from its training rows where they are not known yet. Raises DataError."""
+    known, frame = raw.undecoded, raw.train.features
+    assert known is not None
+    notes = known.notes
+    if columns is None:
+        check_text(frame, known.categories)  # pyright: ignore[reportArgumentType]
+        fitted = fit(frame, chosen["train"], options, known.unused)  # pyright: ignore[reportArgumentType]
+        columns, notes = fitted.columns, (*notes, *fitted.notes)
+    return Learned(columns, notes, tuple(_leaks(raw, chosen)))
+
+
+def _leaks(raw: Raw, chosen: Mapping[str, np.ndarray]) -> list[str]:
+    """Rows of a split of its own that are training rows too."""
+    known = raw.undecoded
+    assert known is not None
+    frame: Any = raw.train.features
+    told, trained = [], None
+    for split in ("validation", "test"):
+        rows = chosen[split]
+        if not len(rows) or not (split in known.apart or (split == "test" and raw.test)):
+            continue
+        if trained is None:
+            trained = np.unique(_hashes(frame[chosen["train"]], raw.train.labels[chosen["train"]]))
+        source: Any = raw.test if split == "test" and raw.test else raw.train
+        same = int(np.isin(_hashes(source.features[rows], source.labels[rows]), trained).sum())
+        if same:
+            told.append(
+                f"{same:,} of {len(rows):,} {split} rows are training rows too, the same in every column: "
+                f"what is measured on them is too good"
+            )
+    return told
+
+
+def _hashes(frame: Any, labels: np.ndarray) -> np.ndarray:
+    import polars as pl
+
+    columns = labels.reshape(len(labels), -1).T
+    more = pl.DataFrame({f"target {number}": column for number, column in enumerate(columns)})
+    return frame.hstack(more).hash_rows(0).to_numpy()

@@ -1,0 +1,217 @@
+"""Tables of a user's own: CSV, Parquet and Arrow files, one or several."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from dnnrun.component import Shorthand
+from dnnrun.data.source import Places, Raw, Rows, Source, Undecoded
+from dnnrun.data.table.csv import NULL, Form
+from dnnrun.data.table.files import Format, Table, check_wanted, digest, find, join, open_table
+from dnnrun.data.table.kinds import Kind
+from dnnrun.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars
+
+SPLITS = ("train", "validation", "test")
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ValueError(f"{name!r} stands there twice; name it once")
+    return names
+
+
+Names = Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_distinct)]
+Some = Annotated[tuple[str, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)]
+OneName = Shorthand(_several, {"type": "string"})
+OneOrMore = Annotated[Some, OneName]
+
+
+class _Table(Source):
+    """What the formats have in common."""
+
+    path: OneOrMore = Field(description="the file, several, or a pattern such as part-*.csv")
+    target: OneOrMore = Field(description="the column that is to be predicted, or several")
+    columns: Names | None = Field(default=None, description="the columns to learn from; unset: all others")
+    ignore: Names = Field(default=(), description="columns to leave out")
+    types: Mapping[str, Kind] = Field(
+        default_factory=dict, description="what columns hold where that is not to be told from their values"
+    )
+    weights: str | None = Field(default=None, description="the column that says how much a row counts")
+    id: str | None = Field(default=None, description="the column that names a row; predict carries it along")
+    split: str | None = Field(
+        default=None, description="the column that says where a row belongs: train, validation or test"
+    )
+    test: Annotated[Annotated[float, Field(ge=0, lt=1)] | Some | None, OneName] = Field(
+        default=None, description="files of test rows, or a fraction of all rows, stratified, the same for every seed"
+    )
+    validation: Annotated[Some | None, OneName] = Field(default=None, description="files of validation rows")
+
+    def form(self) -> Form:
+        """How its files are written."""
+        return Form()
+
+    def read(self, places: Places) -> Raw:
+        """The columns as they are, not yet numbers. Raises DataError for what cannot be read or is not there."""
+        if self.split is not None and (self.test is not None or self.validation is not None):
+            raise DataError(
+                "data.source.split: the column says which rows test and validate; leave test and validation out"
+            )
+        main = self._open(self.path, places)
+        tests = self._open(self.test, places) if isinstance(self.test, tuple) else []
+        held = self._open(self.validation, places) if self.validation else []
+        used = self._used(main[0])
+        for tables in (main, tests, held):
+            self._check_alike(main[0], tables, used)
+        paths = [table.path for table in (*main, *held, *tests)]
+        with _in_background(digest, paths) as hashes:
+            train = self._read(main, used)
+            test = self._read(tests, used) if tests else None
+            validation = self._read(held, used) if held else None
+        apart: dict[str, np.ndarray] = {}
+        whole = train
+        if validation is not None:
+            import numpy as np
+
+            whole = join([train, validation], [paths[0], held[0].path])
+            apart["validation"] = np.arange(len(train), len(whole))
+        if self.split is not None:
+            apart |= self._split(whole)
+        options = self.model_dump(mode="json", exclude={"path", "test", "validation", "type", "id"})
+        content = [options, hashes(), [len(main), len(held), len(tests)]]
+        others = {*self.target, self.weights, self.id, self.split, *self.ignore}
+        if self.columns is not None:
+            others |= set(main[0].names) - set(self.columns)
+        return Raw(
+            train=self._rows(whole),
+            test=None if test is None else self._rows(test),
+            classes=(),
+            image=None,
+            largest=0,
+            fingerprint=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+            undecoded=Undecoded(
+                where=str(paths[0]) if len(main) == 1 else f"{paths[0]} and {len(main) - 1} more",
+                where_test=str(tests[0].path) if tests else "",
+                apart=apart,
+                test=self.test if isinstance(self.test, float) else None,
+                unused=tuple(name for name in main[0].names if name in others),
+                categories=tuple(name for name, kind in self.types.items() if kind == "category"),
+            ),
+        )
+
+    def _open(self, paths: Sequence[str], places: Places) -> list[Table]:
+        return [open_table(path, self.form(), self._format()) for path in find(paths, places.folders)]
+
+    def _format(self) -> Format:
+        return self.type  # type: ignore[attr-defined]
+
+    def _used(self, table: Table) -> list[str]:
+        """The columns that are read, in the file's order: the features, and what the options name."""
+        single = {key: (value,) for key in ("weights", "id", "split") if (value := getattr(self, key)) is not None}
+        several = {"target": self.target, "columns": self.columns or (), "ignore": self.ignore, "types": (*self.types,)}
+        check_wanted(table.names, {**several, **single}, str(table.path))
+        special = {*self.target, *(name for names in single.values() for name in names)}
+        for key, names in {"columns": self.columns or (), "ignore": self.ignore}.items():
+            if both := [name for name in names if name in self.target]:
+                raise DataError(f"data.source.{key}: {both[0]!r} is the target; leave it out there")
+        wanted = set(table.names if self.columns is None else self.columns) - set(self.ignore)
+        return [name for name in table.names if name in (wanted | special) and name != self.id]
+
+    def _check_alike(self, first: Table, tables: Sequence[Table], used: Sequence[str]) -> None:
+        for table in tables:
+            if missing := [name for name in used if name not in table.names and name != self.split]:
+                raise DataError(
+                    f"{table.path}: without the column{'s' * (len(missing) > 1)} {', '.join(missing)}, which {first.path} "
+                    "has; all files of a table want the same columns"
+                )
+
+    def _read(self, tables: Sequence[Table], used: Sequence[str]) -> polars.DataFrame:
+        written = [*self.target, *([self.split] if self.split else [])]
+        frames = [table.read([n for n in used if n in table.names], written, self.types) for table in tables]
+        frame = join(frames, [table.path for table in tables])
+        if not len(frame):
+            raise DataError(f"{tables[0].path}: no rows below the header; give it data")
+        return frame
+
+    def _rows(self, frame: polars.DataFrame) -> Rows:
+        special = {*self.target, self.weights, self.split}
+        labels = frame.select(self.target)
+        features = frame.select(name for name in frame.columns if name not in special)
+        return Rows(features, labels)  # pyright: ignore[reportArgumentType]
+
+    def _split(self, frame: polars.DataFrame) -> dict[str, np.ndarray]:
+        """The row numbers of the splits that the split column names."""
+        import numpy as np
+        import polars as pl
+
+        names = frame[self.split].cast(pl.String).str.strip_chars().str.to_lowercase()
+        names = names.replace({"valid": "validation", "val": "validation"})
+        if strange := sorted(set(names.unique()) - set(SPLITS), key=str):
+            raise DataError(
+                f"data.source.split: the column {self.split!r} holds {strange[0]!r}; wanted {', '.join(SPLITS)}"
+            )
+        found = {split: np.flatnonzero((names == split).to_numpy()) for split in SPLITS}
+        if not len(found["train"]):
+            raise DataError(f"data.source.split: no row of the column {self.split!r} says train")
+        return {split: found[split] for split in ("validation", "test") if len(found[split])}
+
+
+class Csv(_Table):
+    """A table in files of separated values: CSV or TSV, plain or gzip."""
+
+    type: Literal["csv"] = "csv"
+    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
+        default=None, description="unset: a tab in .tsv, else what the header shows: comma, tab, semicolon or |"
+    )
+    decimal: Literal[".", ","] = Field(default=".", description="what stands before the fraction of a number")
+    quote: Annotated[str, Field(max_length=1)] = Field(
+        default='"', description="what text is quoted with; '' for nothing"
+    )
+    encoding: str = Field(default="utf-8", description="how the text is encoded, as cp1252 or latin-1")
+    header: bool = Field(
+        default=True, description="whether the first line names the columns, else column_1, column_2 ..."
+    )
+    null: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=NULL, description="what stands for a missing value"
+    )
+
+    def form(self) -> Form:
+        return Form(self.separator, self.decimal, self.quote, self.encoding, self.header, self.null)
+
+
+class Parquet(_Table):
+    """A table in Parquet files."""
+
+    type: Literal["parquet"] = "parquet"
+
+
+class Arrow(_Table):
+    """A table in Arrow IPC (Feather) files."""
+
+    type: Literal["arrow"] = "arrow"
+
+
+def _in_background(function, *arguments):
+    """Run it in a thread while the block runs; calling what the block gets returns the result."""
+    from concurrent.futures import ThreadPoolExecutor
+    from contextlib import contextmanager
+
+    @contextmanager
+    def running():
+        with ThreadPoolExecutor(1) as pool:
+            yield pool.submit(function, *arguments).result
+
+    return running()

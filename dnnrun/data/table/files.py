@@ -1,0 +1,149 @@
+"""Files of tables: which ones a path means, which format each is of, and their columns."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dnnrun.data.table.csv import Csv, Form, open_csv
+from dnnrun.data.table.kinds import Kind, listed, typed
+from dnnrun.errors import DataError
+
+if TYPE_CHECKING:
+    import polars
+
+Format = Literal["csv", "parquet", "arrow"]
+SUFFIXES: dict[str, Format] = {
+    ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".ipc": "arrow", ".feather": "arrow",
+    ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".txt": "csv", ".gz": "csv", ".data": "csv",
+}  # fmt: skip
+
+
+def format_of(path: Path, otherwise: Format = "csv") -> Format:
+    """The format that a file's name says."""
+    return SUFFIXES.get(path.suffix.lower(), otherwise)
+
+
+def find(paths: Sequence[str], folders: Sequence[Path]) -> list[Path]:
+    """The files that paths and globs mean, each as it stands or else in one of `folders`. Raises DataError."""
+    found: list[Path] = []
+    for path in paths:
+        for base in (Path(), *folders):
+            whole = base / Path(path).expanduser()
+            if whole.is_file():
+                found.append(whole)
+                break
+            if any(sign in path for sign in "*?[") and (several := sorted(glob.glob(str(whole), recursive=True))):
+                found += [Path(one) for one in several if Path(one).is_file()]
+                break
+        else:
+            if Path(path).is_dir():
+                raise DataError(f"{path}: this is a folder, wanted a file; name its files, as {path}/*.csv")
+            tried = " nor in ".join(["here", *map(str, folders)])
+            raise DataError(f"{path}: there is no such file, neither {tried}; correct the path" if folders else
+                            f"{path}: there is no such file; correct the path (it begins where the command runs)")  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True)
+class Table:
+    """An opened file: the names of its columns are known."""
+
+    path: Path
+    names: tuple[str, ...]
+    file: Csv | None  # None for a file whose columns have types
+
+    def read(self, wanted: Sequence[str], written: Sequence[str], types: Mapping[str, Kind]) -> polars.DataFrame:
+        """The columns `wanted`, typed; those in `written` as the file writes them. Raises DataError."""
+        if self.file is not None:
+            frame = self.file.read(wanted, written, types)
+        else:
+            import polars as pl
+
+            try:
+                frame = _lazy(self.path).select(wanted).collect()
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise DataError(f"{self.path}: cannot be read ({_line(error)}); replace the file") from None
+        return typed(frame, types, str(self.path), written)
+
+
+def open_table(path: Path, form: Form, otherwise: Format = "csv") -> Table:
+    """The file with its header read. Raises DataError where it cannot be."""
+    if format_of(path, otherwise) == "csv":
+        found = open_csv(path, form)
+        return Table(path, found.names, found)
+    import polars as pl
+
+    try:
+        return Table(path, tuple(_lazy(path).collect_schema().names()), None)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file; correct the path") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        kind = {"parquet": "Parquet", "arrow": "Arrow IPC"}[format_of(path, otherwise)]
+        raise DataError(f"{path}: cannot be read as a {kind} file ({_line(error)}); replace the file") from None
+
+
+def _lazy(path: Path) -> polars.LazyFrame:
+    import polars as pl
+
+    if format_of(path) == "arrow":
+        return pl.scan_ipc(path, glob=False)
+    return pl.scan_parquet(path, glob=False)
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def check_wanted(names: Sequence[str], wanted: Mapping[str, Sequence[str]], where: str) -> None:
+    """Raises DataError where an option (its key in `wanted`) names a column that the file lacks."""
+    for option, columns in wanted.items():
+        for name in columns:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"it has {listed(names)}"
+                raise DataError(f"data.source.{option}: {where} has no column {name!r}; {hint}")
+
+
+def digest(paths: Sequence[Path]) -> list[str]:
+    """The sha256 (hex) of each file's bytes."""
+    import hashlib
+
+    def one(path: Path) -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    with ThreadPoolExecutor(2) as threads:
+        return list(threads.map(one, paths))
+
+
+def join(frames: Sequence[polars.DataFrame], paths: Sequence[Path]) -> polars.DataFrame:
+    """Files of one table below each other. Raises DataError where a column's type differs."""
+    import polars as pl
+
+    if len(frames) == 1:
+        return frames[0]
+    first = frames[0]
+    for frame, path in zip(frames[1:], paths[1:], strict=True):
+        for name, dtype in first.schema.items():
+            other = frame.schema[name]
+            both = (dtype, other)
+            if dtype != other and not all(kind.is_numeric() or kind == pl.Boolean for kind in both):
+                if any(f[name].null_count() == len(f) for f in (first, frame)):
+                    continue
+                raise DataError(
+                    f"{path}: the column {name!r} holds {_what(other)}, and in {paths[0]} it holds {_what(dtype)}; "
+                    f"make them alike, or say data.source.types: {{{name}: category}}"
+                )
+    return pl.concat(frames, how="vertical_relaxed")
+
+
+def _what(dtype: Any) -> str:
+    from dnnrun.data.table.kinds import kind_of
+
+    return {"number": "numbers", "boolean": "true and false", "date": "dates", "category": "text"}[kind_of(dtype)]

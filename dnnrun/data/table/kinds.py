@@ -1,0 +1,177 @@
+"""What a column holds: numbers, false and true, dates, or categories; told by its type, and of text by its content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from dnnrun.errors import DataError
+
+if TYPE_CHECKING:
+    import polars
+
+Kind = Literal["number", "boolean", "date", "category"]
+
+# Dates as they are commonly written; the day comes before the month unless no such reading fits all values.
+FORMATS = (
+    "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S%.fZ", "%Y/%m/%d",
+    "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M",
+)  # fmt: skip
+BOOLEANS = ({"true", "false"}, {"True", "False"}, {"TRUE", "FALSE"})
+MOSTLY = 0.9  # of a column's values: if so many are numbers, the others are mistakes
+MANY = 10  # different numbers in such a column; codes like 1, 2, A are categories
+
+
+def kind_of(dtype: Any) -> Kind:
+    """What a typed column holds."""
+    import polars as pl
+
+    if dtype == pl.Boolean:
+        return "boolean"
+    if dtype.is_numeric():
+        return "number"
+    if dtype.is_temporal():
+        return "date"
+    return "category"
+
+
+def numbers(frame: polars.DataFrame, names: Sequence[str]) -> polars.DataFrame:
+    """These columns as float64: a date as days since 1970 (UTC), a duration in days, false and true as 0 and 1, NaN as
+    missing."""
+    import polars as pl
+
+    def number(name: str) -> polars.Expr:
+        dtype, column = frame.schema[name], pl.col(name)
+        if dtype == pl.Datetime:
+            return column.dt.epoch("us").cast(pl.Float64) / 86_400e6
+        if dtype == pl.Duration:
+            return column.dt.total_microseconds().cast(pl.Float64) / 86_400e6
+        if dtype == pl.Time:
+            return column.cast(pl.Int64).cast(pl.Float64) / 86_400e9
+        if dtype.is_float():
+            return column.cast(pl.Float64).fill_nan(None)
+        return column.cast(pl.Float64)
+
+    return frame.select(number(name) for name in names)
+
+
+def typed(
+    frame: polars.DataFrame, types: Mapping[str, Kind], where: str, kept: Sequence[str] = (), first: int = 0
+) -> polars.DataFrame:
+    """The frame with its columns of text as what they hold; `kept` stay as they are; `first` rows came before.
+
+    `types` says what columns hold where that is not to be told from their content. Raises DataError for a value that
+    is not what its column holds, with its row, and for columns of lists and the like.
+    """
+    import polars as pl
+
+    found = []
+    for series in frame.get_columns():
+        kind, dtype = types.get(series.name), series.dtype
+        if series.name in kept:
+            found.append(series)
+            continue
+        if dtype in (pl.Categorical, pl.Enum):
+            series = series.cast(pl.String)
+        if dtype == pl.Null:
+            series = series.cast(pl.Float64)
+        if series.dtype == pl.String:
+            series = series.str.strip_chars()
+            series = series.set(series == "", None)
+            series = read_text(series, kind, where, first)
+        elif not (series.dtype.is_numeric() or series.dtype.is_temporal() or series.dtype == pl.Boolean):
+            raise DataError(
+                f"{where}: the column {series.name!r} holds {dtype}, wanted numbers, text, dates, or true and false; "
+                f"leave it out with data.source.ignore: [{series.name}]"
+            )
+        elif kind == "category":
+            series = series.cast(pl.String)
+        elif kind not in (None, kind_of(series.dtype)) and {kind, kind_of(series.dtype)} != {"number", "boolean"}:
+            raise DataError(
+                f"{where}: the column {series.name!r} holds {dtype}, and data.source.types wants {kind}; correct it"
+            )
+        found.append(series)
+    return pl.DataFrame(found)
+
+
+def read_text(series: polars.Series, kind: Kind | None, where: str, first: int = 0) -> polars.Series:
+    """A column of text as what it holds, or as `kind`. Raises DataError for values that do not fit, with the row."""
+    import polars as pl
+
+    if kind == "category":
+        return series
+    there = series.drop_nulls()
+    if not len(there):
+        return series.cast(pl.Float64) if kind is None else series.cast(_DTYPES()[kind], strict=False)
+    if kind in (None, "boolean"):
+        distinct = there.unique()
+        words = set(distinct.head(5))
+        if len(distinct) <= 2 and any(words <= pair for pair in BOOLEANS):
+            return series.str.to_lowercase() == "true"
+        if kind == "boolean":
+            return _as_boolean(series, where, first)
+    if kind in (None, "number"):
+        values = series.cast(pl.Float64, strict=False)
+        wrong = series.is_not_null() & values.is_null()
+        bad = int(wrong.sum())
+        if bad == 0:
+            return values
+        good = len(there) - bad
+        if kind == "number" or (good >= MOSTLY * len(there) and values.n_unique() > MANY):
+            row = int(wrong.arg_true()[0])
+            raise DataError(
+                f"{where}: row {first + row + 1:,}, column {series.name!r}: {series[row]!r} is no number, and "
+                f"{good:,} of {len(there):,} values of that column are; correct it, name it in data.source.null if it "
+                f"stands for a missing value, or say data.source.types: {{{series.name}: category}}"
+            )
+    if kind in (None, "date") and (dates := _as_dates(series, there)) is not None:
+        return dates
+    if kind == "date":
+        raise DataError(
+            f"{where}: the column {series.name!r} holds {there[0]!r}, and not all its values are dates of one form; "
+            "write them as 2024-12-31"
+        )
+    return series
+
+
+def _DTYPES() -> dict[Kind, Any]:
+    import polars as pl
+
+    return {"number": pl.Float64, "boolean": pl.Boolean, "date": pl.Date, "category": pl.String}
+
+
+def _as_boolean(series: polars.Series, where: str, first: int) -> polars.Series:
+    """false and true from text of two values that say so."""
+    import polars as pl
+
+    table = {"true": True, "yes": True, "y": True, "t": True, "1": True}
+    table |= {"false": False, "no": False, "n": False, "f": False, "0": False}
+    values = series.str.to_lowercase().replace_strict(table, default=None, return_dtype=pl.Boolean)
+    wrong = series.is_not_null() & values.is_null()
+    if wrong.any():
+        row = int(wrong.arg_true()[0])
+        raise DataError(
+            f"{where}: row {first + row + 1:,}, column {series.name!r}: {series[row]!r} is neither true nor false (yes, no, 1, "
+            "0); correct it"
+        )
+    return values
+
+
+def _as_dates(series: polars.Series, there: polars.Series) -> polars.Series | None:
+    """The column as dates, None where no form of writing fits all values."""
+    import polars as pl
+
+    if not there.head(1)[0][:1].isdigit():
+        return None
+    for form in FORMATS:
+        if there.head(100).str.to_datetime(form, strict=False).null_count():
+            continue
+        dates = series.str.to_datetime(form, strict=False)
+        if dates.null_count() == series.null_count():
+            return dates if "%H" in form else dates.cast(pl.Date)
+    return None
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names, the first twenty of many."""
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

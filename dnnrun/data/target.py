@@ -1,0 +1,168 @@
+"""What a target column asks for: a class, a number, or several labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dnnrun.errors import DataError
+
+if TYPE_CHECKING:
+    import polars
+
+TaskName = Literal["classification", "multilabel", "regression"]
+CLASSES = 20  # whole numbers of more different values than this are quantities
+MOST = 10_000  # classes of text
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be told of a row.
+
+    `classes` are the classes as the file writes them, () for other tasks; `names` the target columns. `because` says
+    what the task was inferred from, None where it was stated.
+    """
+
+    task: TaskName
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    because: str | None
+
+    def labels(self, frame: polars.DataFrame, where: str) -> np.ndarray:
+        """Class numbers (rows,) int32, or targets (rows, targets) float32. Raises DataError for what is none."""
+        _refuse_missing(frame, where)
+        if self.task == "classification":
+            return self._class_numbers(frame.to_series(), where)
+        return np.column_stack([_numbers(series, where, self.task) for series in frame.get_columns()])
+
+    def _class_numbers(self, series: polars.Series, where: str) -> np.ndarray:
+        import polars as pl
+
+        table = {name: number for number, name in enumerate(self.classes)}
+        numbers = as_written(series).replace_strict(table, default=-1, return_dtype=pl.Int32).to_numpy()
+        wrong = np.flatnonzero(numbers < 0)
+        if len(wrong):
+            raise DataError(
+                f"{where}: row {wrong[0] + 1:,}: the target {series.name!r} is {as_written(series)[int(wrong[0])]!r}, "
+                f"and the classes to train on are {_listed(self.classes)}; rows like it: {len(wrong):,}"
+            )
+        return np.ascontiguousarray(numbers)
+
+
+def infer(frame: polars.DataFrame, stated: TaskName | None, where: str) -> Target:
+    """What the training rows' target columns ask for, or what was `stated`. Raises DataError where that cannot be."""
+    _refuse_missing(frame, where)
+    names = tuple(frame.columns)
+    if len(names) > 1:
+        return _of_several(frame, stated, where, names)
+    series = frame.to_series()
+    task, because = (stated, None) if stated else _task_of(series)
+    if task == "regression":
+        _numbers(series, where, task)
+        return Target(task, (), names, because)
+    if task == "multilabel":
+        _numbers(series, where, task)
+        return Target(task, (), names, because)
+    text = as_written(series)
+    distinct = text.unique()
+    if len(distinct) < 2:
+        raise DataError(
+            f"{where}: the target {series.name!r} is {distinct[0]!r} in every row, one class; wanted two or more: give "
+            "it rows of other classes, or another target"
+        )
+    if len(distinct) > MOST or (len(text) >= 50 and len(distinct) > len(text) / 2):
+        raise DataError(
+            f"{where}: the target {series.name!r} has {len(distinct):,} different values in {len(text):,} rows, too "
+            "many for classes; name another target, or say data.task: regression where they are numbers"
+        )
+    return Target("classification", _ordered(distinct.to_list()), names, because)
+
+
+def as_written(series: polars.Series) -> polars.Series:
+    """A target column as text: false and true, whole numbers without a point, else as the file has it."""
+    import polars as pl
+
+    if series.dtype == pl.String:
+        return series.str.strip_chars()
+    if series.dtype.is_float() and bool((series == series.round()).all()):
+        return series.cast(pl.Int64).cast(pl.String)
+    return series.cast(pl.String)
+
+
+def _task_of(series: polars.Series) -> tuple[TaskName, str]:
+    import polars as pl
+
+    if series.dtype == pl.String:
+        values = series.str.strip_chars().cast(pl.Float64, strict=False)
+        if values.null_count():
+            return "classification", "it holds text"
+    elif series.dtype.is_numeric():
+        values = series.cast(pl.Float64)
+    else:
+        return "classification", "it holds " + ("true and false" if series.dtype == pl.Boolean else "categories")
+    distinct = values.n_unique()
+    if not (values == values.round()).all():
+        return "regression", "it holds numbers with fractions"
+    if distinct > CLASSES or distinct > len(values) / 2 > 1:
+        return "regression", f"it holds {distinct:,} different whole numbers"
+    return "classification", f"it holds {distinct} different whole numbers"
+
+
+def _of_several(frame: polars.DataFrame, stated: TaskName | None, where: str, names: tuple[str, ...]) -> Target:
+    if stated == "classification":
+        raise DataError(
+            f"data.task: classification, and {len(names)} targets ({_listed(names)}); name one, or use multilabel"
+        )
+    columns = [_numbers(series, where, stated or "regression") for series in frame.get_columns()]
+    zeros_and_ones = all(np.isin(values, (0, 1)).all() for values in columns)
+    task: TaskName = stated or ("multilabel" if zeros_and_ones else "regression")
+    because = None if stated else ("all hold 0 and 1" if zeros_and_ones else "they hold numbers")
+    return Target(task, (), names, because)
+
+
+def _numbers(series: polars.Series, where: str, task: str) -> np.ndarray:
+    """The targets (rows,) float32."""
+    import polars as pl
+
+    if series.dtype == pl.String:
+        text = series.str.strip_chars().str.to_lowercase().replace({"true": "1", "false": "0"})
+        values = text.cast(pl.Float64, strict=False)
+    elif series.dtype.is_numeric() or series.dtype == pl.Boolean:
+        values = series.cast(pl.Float64)
+    else:
+        values = pl.Series([None] * len(series), dtype=pl.Float64)
+    found = values.to_numpy()
+    wrong = ~np.isfinite(found) if task == "regression" else ~np.isin(found, (0, 1))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        wanted = "a number" if task == "regression" else "0 or 1"
+        raise DataError(
+            f"{where}: row {row + 1:,}: the target {series.name!r} is {series[row]!r}, wanted {wanted} for {task}; "
+            f"rows like it: {int(wrong.sum()):,}"
+        )
+    return found.astype(np.float32)
+
+
+def _refuse_missing(frame: polars.DataFrame, where: str) -> None:
+    for series in frame.get_columns():
+        missing = series.is_null() | series.is_nan() if series.dtype.is_float() else series.is_null()
+        if missing.any():
+            raise DataError(
+                f"{where}: row {int(missing.arg_true()[0]) + 1:,}: the target {series.name!r} is missing; "
+                f"rows like it: {int(missing.sum()):,}; fill it in, or drop them"
+            )
+
+
+def _ordered(names: list[Any]) -> tuple[str, ...]:
+    """Numbers by size, false before true, else alphabetical."""
+    try:
+        return tuple(sorted(names, key=lambda name: (float(name), name)))
+    except ValueError:
+        return tuple(sorted(names))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
