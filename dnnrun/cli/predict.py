@@ -8,22 +8,72 @@ from typing import Annotated
 import typer
 
 from dnnrun.cli.output import Json, data, data_json, table
+from dnnrun.cli.places import DataDir
 
 
 def predict(
     checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A run (runs/NAME) or a checkpoint folder.")],
-    rows: Annotated[Path, typer.Argument(metavar="INPUT.npy", help="Rows [rows, features], raw as in the data.")],
+    rows: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT", help="A table (.csv, .tsv, .parquet, .arrow), or rows [rows, features] (.npy)."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to write them: .csv, .tsv or .parquet; else stdout."
+        ),
+    ] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="The probability of each class too.")] = False,
+    id: Annotated[
+        str | None, typer.Option("--id", metavar="COLUMN", help="The column that names a row, carried along.")
+    ] = None,
     against: Annotated[
         Path | None,
         typer.Option(metavar="REFERENCES.npy", help="Rows to compare with: which of them each row matches."),
     ] = None,
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Which of the references each row matches, by a run that was trained on pairs."""
+    """What a run predicts for the rows of a file; --against: which reference each row matches, of a run on pairs."""
+    if against is not None:
+        _match(checkpoint, rows, against, as_json)
+        return
+    from dnnrun.cli.terminal import Terminal
+    from dnnrun.data.places import compile_cache, find_places
+    from dnnrun.predictions import csv_chunks, predict_files, write
+    from dnnrun.train.device import prepare
+    from dnnrun.trained import load
+
+    terminal = Terminal()
+    trained = load(checkpoint)
+    found = predict_files(
+        trained, [str(rows)], proba=proba, id=id, places=find_places(data_dir), progress=terminal.predicting
+    )
+    prepare("auto", "auto", compile_cache(terminal.warn))
+    try:
+        if output is not None:
+            write(found, output)
+        elif as_json:
+            predictions = [row for frame in found for row in frame.to_dicts()]
+        else:
+            for chunk in csv_chunks(found):
+                data(chunk.decode().removesuffix("\n"))
+    finally:
+        terminal.close()
+    for note in found.notes():
+        terminal.warn(note)
+    if as_json:
+        more = {"predictions": predictions} if output is None else {"output": str(output)}  # pyright: ignore[reportPossiblyUnboundVariable]
+        data_json({**found.as_json(), **more})
+    elif output is not None:
+        terminal.say(f"{found.rows:,} predictions in {output}")
+
+
+def _match(checkpoint: str, rows: Path, against: Path, as_json: bool) -> None:
     from dnnrun.matching import answer
 
-    if against is None:
-        raise typer.BadParameter("--against REFERENCES.npy: missing; predict compares rows with references")
     found = answer(checkpoint, rows, against)
     if as_json:
         data_json(found.as_json())

@@ -63,6 +63,11 @@ class Terminal(Watcher):
         elif done == total:
             self.say(f"downloaded {name}: {done / 2**20:.1f} MiB")
 
+    def predicting(self, rows: int, seconds: float) -> None:
+        """How many rows are predicted after so many seconds."""
+        if self.live and time.monotonic() - self.drawn_at >= QUIET_SECONDS:
+            self._draw(f"predicted {rows:,} rows  {rows / max(seconds, 1e-9):,.0f} rows/s")
+
     def close(self) -> None:
         """Leave nothing half drawn."""
         self._erase()

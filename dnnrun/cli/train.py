@@ -106,6 +106,9 @@ def evaluate(
         str, typer.Argument(metavar="CHECKPOINT", help="A run (runs/NAME), a checkpoint folder, or .../best.")
     ],
     split: Annotated[str | None, typer.Option("--split", help="train, validation or test.")] = None,
+    on: Annotated[
+        Path | None, typer.Option("--data", metavar="FILE", help="A table to evaluate on, all its rows, instead.")
+    ] = None,
     device: Device = "auto",
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -122,6 +125,7 @@ def evaluate(
     found = score(
         checkpoint,
         split=split,
+        data=on,
         places=find_places(data_dir, terminal.download),
         watcher=terminal,
         device=device,

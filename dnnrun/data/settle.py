@@ -13,11 +13,11 @@ from dnnrun.data.split import fold_groups, fold_rows, split_groups, split_rows
 from dnnrun.data.table.columns import Columns
 from dnnrun.data.table.fit import check_text, fit
 from dnnrun.data.table.kinds import listed
-from dnnrun.data.target import infer
+from dnnrun.data.target import Target, infer
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
-    from dnnrun.data.select import Selection
+    from dnnrun.data.select import Dataset, Selection
     from dnnrun.data.table.options import Preprocessing
 
 DRAW = 0  # the seed of a table's own test rows, the same whatever the run's
@@ -38,7 +38,7 @@ def settle(raw: Raw, task: Any = None, groups: str | None = None) -> Raw:
     target = infer(raw.train.labels, task, known.where)
     notes = [f"{', '.join(target.names)}: {target.task}, since {target.because}"] if target.because else []
     train = Rows(raw.train.features, target.labels(raw.train.labels, known.where))
-    test = raw.test and Rows(raw.test.features, target.labels(raw.test.labels, known.where_test))
+    test = raw.test and Rows(raw.test.features, target.labels(raw.test.labels, known.where_test)  # type: ignore)
     if groups is not None:
         train, test, numbers = _grouped(train, test, groups, known.where)
         known = replace(known, groups=numbers, unused=(*known.unused, groups))
@@ -65,6 +65,21 @@ def _without(frame: Any, name: str) -> Any:
     return frame.drop(name)
 
 
+def whole(raw: Raw, target: Target, columns: Columns) -> Dataset:
+    """All rows of a table that was read for a trained network, as its test rows; they stand as training rows too."""
+    from dnnrun.data.select import Dataset
+
+    known, frame = raw.undecoded, raw.train.features
+    assert known is not None
+    labels = target.labels(raw.train.labels, known.where)  # pyright: ignore[reportArgumentType]
+    features = columns.encode(frame, known.where).matrix  # pyright: ignore[reportArgumentType]
+    origin, rows = np.arange(len(labels)), (0, len(labels))
+    return Dataset(
+        features, labels, {"train": rows, "test": rows}, target.classes, None, 0, raw.fingerprint, origin,
+        raw.fingerprint, columns,
+    )  # fmt: skip
+
+
 def divide(raw: Raw, options: Selection, seed: int) -> dict[str, np.ndarray]:
     """The row numbers of each split: those that the source tells apart, then what `options` draws by the seed."""
     known = raw.undecoded
@@ -88,7 +103,8 @@ def divide(raw: Raw, options: Selection, seed: int) -> dict[str, np.ndarray]:
         return {"train": rest, "validation": apart["validation"], "test": test}
     if groups is not None and isinstance(options.validation, int) and options.validation and not options.fold:
         raise DataError(
-            f"data.groups: data.validation takes the first {options.validation} rows, whatever their group; give it a fraction"
+            f"data.groups: data.validation takes the first {options.validation} rows, whatever their group; "
+            "give it a fraction"
         )
     if options.fold:
         of, number = options.fold.of, options.fold.number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
 
@@ -112,6 +112,12 @@ class _Table(Source):
             ),
         )
 
+    def of_file(self, path: str, columns: Sequence[str]) -> Self:
+        """The same table in another file, every row of it; `columns` are those to be used."""
+        changed = {"path": (path,), "test": None, "validation": None, "split": None, "columns": tuple(columns)}
+        types = {name: kind for name, kind in self.types.items() if name in columns}
+        return self.model_copy(update={**changed, "ignore": (), "weights": None, "types": types})
+
     def _open(self, paths: Sequence[str], places: Places) -> list[Table]:
         return [open_table(path, self.form(), self._format()) for path in find(paths, places.folders)]
 
@@ -134,8 +140,8 @@ class _Table(Source):
         for table in tables:
             if missing := [name for name in used if name not in table.names and name != self.split]:
                 raise DataError(
-                    f"{table.path}: without the column{'s' * (len(missing) > 1)} {', '.join(missing)}, which {first.path} "
-                    "has; all files of a table want the same columns"
+                    f"{table.path}: without the column{'s' * (len(missing) > 1)} {', '.join(missing)}, which "
+                    f"{first.path} has; all files of a table want the same columns"
                 )
 
     def _read(self, tables: Sequence[Table], used: Sequence[str]) -> polars.DataFrame:
@@ -157,7 +163,7 @@ class _Table(Source):
         import numpy as np
         import polars as pl
 
-        names = frame[self.split].cast(pl.String).str.strip_chars().str.to_lowercase()
+        names = frame[str(self.split)].cast(pl.String).str.strip_chars().str.to_lowercase()
         names = names.replace({"valid": "validation", "val": "validation"})
         if strange := sorted(set(names.unique()) - set(SPLITS), key=str):
             raise DataError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from dnnrun.data.table.kinds import numbers
+from dnnrun.data.table.kinds import listed, numbers
 from dnnrun.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
@@ -100,10 +100,10 @@ class Columns:
         if missing := [name for name in self.names if name not in there]:
             known = {*self.names, *self.unused}
             near = {name: difflib.get_close_matches(name, [n for n in names if n not in known], 1) for name in missing}
-            listed = ", ".join(f"{n!r} (is it {near[n][0]!r}?)" if near[n] else repr(n) for n in missing[:10])
+            told = ", ".join(f"{n!r} (is it {near[n][0]!r}?)" if near[n] else repr(n) for n in missing[:10])
             more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
             raise DataError(
-                f"{where}: without the column{'s' * (len(missing) > 1)} {listed}{more}, which the network was trained "
+                f"{where}: without the column{'s' * (len(missing) > 1)} {told}{more}, which the network was trained "
                 f"on; it has {listed(names)}. Add what is missing; the order does not matter"
             )
         known = {*self.names, *self.unused}
@@ -159,8 +159,8 @@ class Columns:
             row, column = np.argwhere(~np.isfinite(out[:, numeric.places]))[0]
             said = f"{where}: " if where else ""
             raise DataError(
-                f"{said}row {first + row + 1:,}, column {numeric.names[column]!r}: {values[row, column]:g} is too large "
-                "or infinite; correct it, or leave it empty"
+                f"{said}row {first + row + 1:,}, column {numeric.names[column]!r}: {values[row, column]:g} is "
+                "infinite or too large; correct it, or leave it empty"
             )
 
     def _categories(self, frame: polars.DataFrame, out: np.ndarray) -> dict[str, int]:

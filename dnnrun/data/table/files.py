@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +44,8 @@ def find(paths: Sequence[str], folders: Sequence[Path]) -> list[Path]:
         else:
             if Path(path).is_dir():
                 raise DataError(f"{path}: this is a folder, wanted a file; name its files, as {path}/*.csv")
-            tried = " nor in ".join(["here", *map(str, folders)])
-            raise DataError(f"{path}: there is no such file, neither {tried}; correct the path" if folders else
-                            f"{path}: there is no such file; correct the path (it begins where the command runs)")  # fmt: skip
+            tried = "" if Path(path).is_absolute() else " in " + " nor in ".join(map(str, (Path.cwd(), *folders)))
+            raise DataError(f"{path}: there is no such file{tried}; correct the path")
     return found
 
 
@@ -70,6 +69,18 @@ class Table:
             except (pl.exceptions.PolarsError, OSError) as error:
                 raise DataError(f"{self.path}: cannot be read ({_line(error)}); replace the file") from None
         return typed(frame, types, str(self.path), written)
+
+    def scan(self, wanted: Sequence[str], numeric: Sequence[str], rows: int) -> Iterator[polars.DataFrame]:
+        """The columns `wanted` in batches of about so many rows, in order; of CSV `numeric` as numbers, else text."""
+        if self.file is not None:
+            yield from self.file.scan(wanted, numeric, rows)
+            return
+        import polars as pl
+
+        try:
+            yield from _lazy(self.path).select(wanted).collect_batches(chunk_size=rows, maintain_order=True)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(f"{self.path}: cannot be read ({_line(error)}); replace the file") from None
 
 
 def open_table(path: Path, form: Form, otherwise: Format = "csv") -> Table:

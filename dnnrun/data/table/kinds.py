@@ -119,10 +119,12 @@ def read_text(series: polars.Series, kind: Kind | None, where: str, first: int =
         good = len(there) - bad
         if kind == "number" or (good >= MOSTLY * len(there) and values.n_unique() > MANY):
             row = int(wrong.arg_true()[0])
+            told = f"{where}: row {first + row + 1:,}, column {series.name!r}: {series[row]!r} is no number"
+            if kind == "number":
+                raise DataError(f"{told}, and the column holds numbers; correct it, or leave it empty")
             raise DataError(
-                f"{where}: row {first + row + 1:,}, column {series.name!r}: {series[row]!r} is no number, and "
-                f"{good:,} of {len(there):,} values of that column are; correct it, name it in data.source.null if it "
-                f"stands for a missing value, or say data.source.types: {{{series.name}: category}}"
+                f"{told}, and {good:,} of {len(there):,} values of that column are; correct it, name it in "
+                f"data.source.null if it stands for a missing value, or say data.source.types: {{{series.name}: category}}"
             )
     if kind in (None, "date") and (dates := _as_dates(series, there)) is not None:
         return dates
@@ -151,8 +153,8 @@ def _as_boolean(series: polars.Series, where: str, first: int) -> polars.Series:
     if wrong.any():
         row = int(wrong.arg_true()[0])
         raise DataError(
-            f"{where}: row {first + row + 1:,}, column {series.name!r}: {series[row]!r} is neither true nor false (yes, no, 1, "
-            "0); correct it"
+            f"{where}: row {first + row + 1:,}, column {series.name!r}: {series[row]!r} is neither true nor "
+            "false (yes, no, 1, 0); correct it"
         )
     return values
 

@@ -36,7 +36,7 @@ class Preprocessing(Options):
 
     numeric: Scale = Field(
         default="standardize",
-        description="numbers and dates: mean 0 and deviation 1, from 0 to 1, the logarithm standardized, or as they are",
+        description="numbers and dates: to mean 0 and deviation 1, to 0 ... 1, the logarithm standardized, or none",
     )
     missing: Missing = Field(
         default="median", description="what stands in for a missing number: mean, median, or {constant: x}"

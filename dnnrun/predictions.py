@@ -1,0 +1,218 @@
+"""What a trained network says of the rows of a file: read, predicted and written a batch at a time."""
+
+from __future__ import annotations
+
+import io
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dnnrun import files
+from dnnrun.data.source import Places
+from dnnrun.data.table.columns import Columns
+from dnnrun.data.table.csv import Form
+from dnnrun.data.table.files import Table, find, format_of, open_table
+from dnnrun.data.table.frames import encode
+from dnnrun.data.table.kinds import listed
+from dnnrun.errors import CheckpointError, DataError
+from dnnrun.trained import Trained
+
+if TYPE_CHECKING:
+    import polars
+
+CELLS = 1 << 23  # of a batch: 32 MB as float32
+MOST_ROWS = 1 << 16
+
+
+@dataclass
+class Predictions:
+    """The predictions of a file, batch by batch: iterate it once; what there is to say of them is known then.
+
+    `unknown` counts the categories that training has not seen, by column; `extra` are columns that it has not seen;
+    `without_id` says that the column that names a row is not there.
+    """
+
+    trained: Trained
+    tables: Sequence[Table]
+    proba: bool
+    id: str | None
+    progress: Callable[[int, float], None] | None = None
+    rows: int = 0
+    unknown: dict[str, int] = field(default_factory=dict)
+    extra: list[str] = field(default_factory=list)
+    without_id: bool = False
+
+    def __iter__(self) -> Iterator[polars.DataFrame]:
+        columns, began = _columns(self.trained), time.monotonic()
+        for table in self.tables:
+            self.extra += [n for n in columns.check_names(table.names, str(table.path)) if n not in self.extra]
+            self.without_id |= self.id is not None and self.id not in table.names
+        for table in self.tables:
+            first = 0
+            for batch in self._batches(table, columns):
+                yield self._predict(batch, columns, str(table.path), first)
+                first += len(batch)
+                if self.progress:
+                    self.progress(self.rows, time.monotonic() - began)
+
+    def _batches(self, table: Table, columns: Columns) -> Iterator[polars.DataFrame]:
+        carried = [self.id] if self.id is not None and not self.without_id else []
+        wanted = list(dict.fromkeys([*columns.names, *carried]))
+        numeric = [column.name for column in columns.used if column.kind == "number" and column.name not in carried]
+        size = max(1, min(MOST_ROWS, CELLS // columns.width))
+        for batch in table.scan(wanted, numeric, size):
+            for start in range(0, len(batch), size):
+                yield batch.slice(start, size)
+
+    def _predict(self, batch: polars.DataFrame, columns: Columns, where: str, first: int) -> polars.DataFrame:
+        encoded = encode(batch, columns, where, first)
+        for name, count in encoded.unknown.items():
+            self.unknown[name] = self.unknown.get(name, 0) + count
+        self.rows += len(batch)
+        frame = self.trained.told(encoded.matrix, self.proba)
+        if self.id is not None and not self.without_id:
+            frame = frame.insert_column(0, batch[self.id].alias(self.id))
+        return frame
+
+    def notes(self) -> list[str]:
+        """What a person should know of them."""
+        told = []
+        if self.extra:
+            several = len(self.extra) > 1
+            told.append(f"column{'s' * several} that training has not seen, not used: {listed(self.extra)}")
+        for name, count in self.unknown.items():
+            told.append(f"{name}: {count:,} value{'s' * (count > 1)} that training has not seen, taken as unknown")
+        if self.without_id:
+            told.append(f"no column {self.id!r}, which names the rows; predictions are in the order of the rows")
+        return told
+
+    def as_json(self) -> dict[str, Any]:
+        """What `predict --json` prints beside the predictions."""
+        return {
+            "checkpoint": str(self.trained.checkpoint.folder),
+            "rows": self.rows,
+            "unknown": dict(self.unknown),
+            "extra": list(self.extra),
+        }
+
+
+def predict_files(
+    trained: Trained,
+    paths: Sequence[str],
+    *,
+    proba: bool = False,
+    id: str | None = None,
+    places: Places | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> Predictions:
+    """The predictions of one file, or of several one after the other, with nothing read yet but their headers.
+
+    `id` is the column that names a row; unset: that of the spec. Raises DataError, CheckpointError.
+    """
+    _columns(trained)
+    source: Any = trained.spec.data.source
+    form = source.form() if hasattr(source, "form") else Form()
+    tables = [open_table(path, form) for path in find(paths, (places or Places()).folders)]
+    if id is not None:
+        for table in tables:
+            if id not in table.names:
+                raise DataError(f"--id: {table.path} has no column {id!r}; it has {listed(table.names)}")
+    return Predictions(trained, tables, proba, id or getattr(source, "id", None), progress)
+
+
+def write(predictions: Predictions, output: Path) -> None:
+    """All of them into a CSV or Parquet file, whole or not at all. Raises DataError for another kind of file."""
+    suffix = output.suffix.lower()
+    if suffix not in (".csv", ".tsv", ".parquet", ".pq"):
+        raise DataError(f"--output: {output}: wanted a name that ends in .csv, .tsv or .parquet")
+    if any(table.path.exists() and output.exists() and table.path.samefile(output) for table in predictions.tables):
+        raise DataError(f"--output: {output} is the file with the rows; choose another name")
+    if format_of(output) == "csv":
+        files.write_atomic(output, csv_chunks(predictions, "\t" if suffix == ".tsv" else ","))
+    else:
+        files.write_atomic(output, _parquet_chunks(predictions))
+
+
+def csv_chunks(predictions: Predictions, separator: str = ",") -> Iterator[bytes]:
+    """The text of a CSV file, a batch at a time."""
+    header = True
+    for frame in predictions:
+        yield frame.write_csv(include_header=header, separator=separator).encode()
+        header = False
+
+
+def _parquet_chunks(predictions: Predictions) -> Iterator[bytes]:
+    """The bytes of a Parquet file as polars writes them in a thread of its own."""
+    from polars.io.plugins import register_io_source
+
+    batches = iter(predictions)
+    try:
+        first = next(batches)
+    except StopIteration:
+        raise DataError("there are no rows; nothing is written") from None
+    pipe, failed = _Pipe(), []
+
+    def source(columns: Any, predicate: Any, rows: Any, size: Any) -> Iterator[polars.DataFrame]:
+        yield first
+        try:
+            yield from batches
+        except BaseException as error:  # polars would tell it in words of its own
+            failed.append(error)
+            raise
+
+    def work() -> None:
+        try:
+            register_io_source(source, schema=first.schema).sink_parquet(pipe)  # type: ignore[arg-type]
+        except BaseException as error:
+            failed.append(error)
+        pipe.pieces.put(None)
+
+    thread = threading.Thread(target=work, name="parquet", daemon=True)
+    thread.start()
+    while (piece := pipe.pieces.get()) is not None:
+        yield piece
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+class _Pipe(io.RawIOBase):
+    """A file that hands what is written to it to another thread."""
+
+    def __init__(self) -> None:
+        self.pieces: queue.Queue[bytes | None] = queue.Queue(16)
+        self.count = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        piece = bytes(data)
+        self.pieces.put(piece)
+        self.count += len(piece)
+        return len(piece)
+
+    def tell(self) -> int:
+        return self.count
+
+
+def _columns(trained: Trained) -> Columns:
+    if trained.columns is None:
+        raise CheckpointError(
+            f"{trained.checkpoint.folder}: trained on {trained.spec.data.source.type}, which is no table of columns; "  # type: ignore[attr-defined]
+            "predict takes a run of data.source.type csv, parquet or arrow, or rows as .npy"
+        )
+    return trained.columns
+
+
+def predict_rows(trained: Trained, path: Path, proba: bool) -> polars.DataFrame:
+    """The predictions of raw rows (rows, features) in a .npy file."""
+    from dnnrun.matching import read_rows
+
+    columns = trained.columns
+    width = len(columns.used) if columns else trained.architecture.features
+    return trained.told(trained.inputs(read_rows(path, width)), proba)
