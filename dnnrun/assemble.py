@@ -91,7 +91,11 @@ def _inputs_of(
         return theirs, None, notes
     first = "hidden1" if spec.model.hidden else OUTPUTS
     scale = spec.data.scale
-    return inputs_of(spec.transfer, donors, dataset, "divide_by" if isinstance(scale, Divide) else scale, first)
+    scale = "divide_by" if isinstance(scale, Divide) else scale
+    if dataset.columns is not None:  # what prepares them scales them
+        _, resize, _ = inputs_of(spec.transfer, donors, dataset, "none", first)
+        return None, resize, []
+    return inputs_of(spec.transfer, donors, dataset, scale, first)
 
 
 def _ahead(spec: Spec, classes: Sequence[str]) -> transfers.Ahead:

@@ -16,6 +16,7 @@ from dnnrun.assembly import Assembly
 from dnnrun.data.scale import Scaling
 from dnnrun.data.scale import fit as fit_scaling
 from dnnrun.data.select import Dataset, select
+from dnnrun.data.settle import settle
 from dnnrun.data.source import Places
 from dnnrun.data.task import as_task
 from dnnrun.errors import DataError, DeviceError, SpecError
@@ -92,7 +93,7 @@ def plan_pretraining(spec: Spec, places: Places) -> Pretraining:
     if scheme is None:
         raise SpecError(["pretrain: missing; wanted a pretrain: section, as {type: autoencoder}"])
     data = scheme.data or spec.data
-    raw = scheme.relabel(as_task(data.source.read(places), data.task))
+    raw = scheme.relabel(as_task(settle(data.source.read(places), data.task, data.groups), data.task))
     dataset = select(raw, data.model_copy(update={"task": None}), spec.seed)
     scaling = fit_scaling(data.scale, dataset)
     stages = tuple(scheme.stages(spec.model, dataset.width, len(dataset.names)))

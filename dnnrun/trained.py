@@ -120,7 +120,7 @@ class Trained:
             )
         (found, *_) = find([path], places.folders)
         self.columns.check_names(open_table(found, source.form()).names, str(found))
-        target = Target("classification", self.classes, source.target, None)
+        target = Target(self.checkpoint.manifest.get("task", "classification"), self.classes, source.target, None)
         raw = source.of_file(path, self.columns.names).read(places)
         raw = replace(raw, train=replace(raw.train, features=fitting(raw.train.features, self.columns, path)))
         return whole(raw, target, self.columns)

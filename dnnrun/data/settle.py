@@ -14,6 +14,7 @@ from dnnrun.data.table.columns import Columns
 from dnnrun.data.table.fit import check_text, fit
 from dnnrun.data.table.kinds import listed
 from dnnrun.data.target import Target, infer
+from dnnrun.data.task import kinds as kinds_of
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,12 +38,16 @@ def settle(raw: Raw, task: Any = None, groups: str | None = None) -> Raw:
         return raw
     target = infer(raw.train.labels, task, known.where)
     notes = [f"{', '.join(target.names)}: {target.task}, since {target.because}"] if target.because else []
-    train = Rows(raw.train.features, target.labels(raw.train.labels, known.where))
-    test = raw.test and Rows(raw.test.features, target.labels(raw.test.labels, known.where_test)  # type: ignore)
+    train = replace(raw.train, labels=target.labels(raw.train.labels, known.where))  # type: ignore
+    test = raw.test and replace(raw.test, labels=target.labels(raw.test.labels, known.where_test))  # type: ignore
     if groups is not None:
         train, test, numbers = _grouped(train, test, groups, known.where)
         known = replace(known, groups=numbers, unused=(*known.unused, groups))
-    return replace(raw, train=train, test=test, classes=target.classes, undecoded=replace(known, notes=tuple(notes)))
+    known = replace(known, notes=tuple(notes))
+    names = () if target.task == "classification" else target.names
+    return replace(
+        raw, train=train, test=test, classes=target.classes, task=target.task, targets=names, undecoded=known
+    )
 
 
 def _grouped(train: Rows, test: Rows | None, groups: str, where: str) -> tuple[Rows, Rows | None, np.ndarray]:
@@ -76,14 +81,14 @@ def whole(raw: Raw, target: Target, columns: Columns) -> Dataset:
     origin, rows = np.arange(len(labels)), (0, len(labels))
     return Dataset(
         features, labels, {"train": rows, "test": rows}, target.classes, None, 0, raw.fingerprint, origin,
-        raw.fingerprint, columns,
+        raw.fingerprint, target.task, () if target.classes else target.names, raw.train.weights, columns,
     )  # fmt: skip
 
 
 def divide(raw: Raw, options: Selection, seed: int) -> dict[str, np.ndarray]:
     """The row numbers of each split: those that the source tells apart, then what `options` draws by the seed."""
     known = raw.undecoded
-    kinds, groups = raw.train.labels, known.groups if known else None
+    kinds, groups = kinds_of(raw), known.groups if known else None
     apart: Mapping[str, np.ndarray] = known.apart if known else {}
     mine = np.ones(len(kinds), bool)
     for rows in apart.values():

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnrun.data.source import TaskName
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
     import polars
 
-TaskName = Literal["classification", "multilabel", "regression"]
 CLASSES = 20  # whole numbers of more different values than this are quantities
 MOST = 10_000  # classes of text
 

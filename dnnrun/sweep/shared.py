@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dnnrun import files
 from dnnrun.data.select import Dataset, select
 from dnnrun.data.source import Places, Raw, Rows
+from dnnrun.data.table.columns import Columns
 from dnnrun.errors import RunDirectoryError
 from dnnrun.spec.sections import Spec
 
@@ -52,6 +53,8 @@ class SharedRows:
             return spec.data.source.read(places)
         if not (self.folder / key).is_dir():
             raw = spec.data.source.read(places)
+            if raw.undecoded is not None:  # columns of a table, which each trial learns to prepare from its own rows
+                return raw
             arrays = _arrays("train", raw.train) | (_arrays("test", raw.test) if raw.test else {})
             what = {name: getattr(raw, name) for name in (*_TOLD, "fingerprint")}
             _publish(self.folder / key, arrays, what)
@@ -63,13 +66,15 @@ class SharedRows:
             return select(self.raw(spec, places), *_of(spec))
         if not (self.folder / key).is_dir():
             found = select(spec.data.source.read(places), *_of(spec))
-            what = {name: getattr(found, name) for name in (*_TOLD, "hash", "fingerprint")}
+            what = {name: getattr(found, name) for name in (*_TOLD, "hash", "fingerprint", "notes", "warnings")}
+            what["columns"] = found.columns and found.columns.to_json()
             arrays = {name: getattr(found, name) for name in ("features", "labels", "origin")}
             if found.weights is not None:
                 arrays["weights"] = found.weights
             _publish(self.folder / key, arrays, {**what, "splits": dict(found.splits)})
         arrays, what = _open(self.folder / key)
         splits = {name: tuple(rows) for name, rows in what.pop("splits").items()}
+        what["columns"] = Columns.from_json(what["columns"])
         return Dataset(**arrays, **what, splits=splits)
 
 

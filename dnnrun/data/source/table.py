@@ -156,7 +156,8 @@ class _Table(Source):
         special = {*self.target, self.weights, self.split}
         labels = frame.select(self.target)
         features = frame.select(name for name in frame.columns if name not in special)
-        return Rows(features, labels)  # pyright: ignore[reportArgumentType]
+        weights = None if self.weights is None else _weights(frame, self.weights)
+        return Rows(features, labels, weights)  # pyright: ignore[reportArgumentType]
 
     def _split(self, frame: polars.DataFrame) -> dict[str, np.ndarray]:
         """The row numbers of the splits that the split column names."""
@@ -208,6 +209,17 @@ class Arrow(_Table):
     """A table in Arrow IPC (Feather) files."""
 
     type: Literal["arrow"] = "arrow"
+
+
+def _weights(frame: polars.DataFrame, name: str) -> np.ndarray:
+    import polars as pl
+
+    if not frame.schema[name].is_numeric():
+        raise DataError(f"data.source.weights: the column {name!r} holds no numbers, wanted 0 or more in each row")
+    if frame[name].null_count():
+        row = int(frame[name].is_null().arg_true()[0]) + 1
+        raise DataError(f"data.source.weights: row {row:,}: {name!r} is missing; fill it in, 0 to leave the row out")
+    return frame[name].cast(pl.Float32).to_numpy()
 
 
 def _in_background(function, *arguments):

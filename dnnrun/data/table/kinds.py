@@ -124,7 +124,8 @@ def read_text(series: polars.Series, kind: Kind | None, where: str, first: int =
                 raise DataError(f"{told}, and the column holds numbers; correct it, or leave it empty")
             raise DataError(
                 f"{told}, and {good:,} of {len(there):,} values of that column are; correct it, name it in "
-                f"data.source.null if it stands for a missing value, or say data.source.types: {{{series.name}: category}}"
+                f"data.source.null if it stands for a missing value, or say data.source.types: "
+                f"{{{series.name}: category}}"
             )
     if kind in (None, "date") and (dates := _as_dates(series, there)) is not None:
         return dates
