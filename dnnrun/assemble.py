@@ -131,6 +131,18 @@ def _check_shares(batch_size: int, machine: Machine) -> None:
         )
 
 
+def _check_stream(spec: Spec, architecture: Architecture) -> None:
+    """Raise SpecError where what is asked for wants all rows at once."""
+    exact = [layer.name for layer in architecture.layers if layer.batch_norm and layer.batch_norm.statistics == "exact"]
+    if spec.data.stream and exact:
+        raise SpecError(
+            [
+                f"data.stream: the exact batch-norm statistics of {exact[0]} want all rows on the device; "
+                "use statistics: moving"
+            ]
+        )
+
+
 def _spread(machine: Machine) -> Spread | None:
     if machine.count == 1 and machine.processes == 1:
         return None
@@ -184,6 +196,7 @@ def assemble(
     objective, plan = course_of(spec, dataset)  # a batch beyond the data is told as that, not as too much memory
     check_memory(architecture, spec.train.batch_size)
     _check_shares(spec.train.batch_size, machine)
+    _check_stream(spec, architecture)
     split = Split(architecture, spec.train.precision)
     task = Classification(split, spec.train.loss.build(), spec.train.loss.evaluation().build())
     outputs = places.cache and places.cache / "outputs"

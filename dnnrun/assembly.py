@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from dnnrun.data.scale import Scaling
 from dnnrun.data.select import Dataset
 from dnnrun.data.weigh import row_weights
 from dnnrun.errors import RunFailed
-from dnnrun.nn.architecture import Architecture
+from dnnrun.nn.architecture import OUTPUTS, Architecture
 from dnnrun.spec.sections import Spec
 from dnnrun.streams import generator, key_words
 from dnnrun.train.device import Machine
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dnnrun.train.program import Objective, Program
     from dnnrun.train.spread import Shares, Spread
     from dnnrun.train.state import Batches, TrainState
+    from dnnrun.train.stream import Epoch, Stream
     from dnnrun.train.task import Task
 
 
@@ -55,29 +56,50 @@ class Assembly:
     phases: Sequence[Phase] = ()
     notes: list[str] = field(default_factory=list)
     program: Program = field(init=False)
-    data: Batches | Shares = field(init=False)
+    data: Batches | Shares | Stream = field(init=False)
     host: dict[str, Any] = field(init=False, repr=False)
 
     @cached_property
-    def rows(self) -> Batches:
-        """All rows on one device, as the first layer takes them."""
-        return _on_device(self.raw())
+    def rows(self) -> Batches | Stream:
+        """All rows as the first layer takes them: on one device, or streamed to it."""
+        return self._stream(None) if self.spec.data.stream else self.resident()
+
+    @property
+    def all_rows(self) -> Batches:
+        """`rows` where they are not streamed."""
+        return cast("Batches", self.rows)
+
+    def resident(self) -> Batches:
+        """All rows on one device."""
+        return _on_device({**self.raw(), "order": self._order(0)})
+
+    def _stream(self, spread: Spread | None) -> Stream:
+        from dnnrun.train.stream import Stream
+
+        size, train = self.spec.data.stream, self.dataset.splits["train"]
+        assert size is not None  # asked for only then
+        return Stream(self.raw(), train, size, self.plan.batch_size, self.spec.seed, spread)
 
     def raw(self) -> dict[str, Any]:
-        """The fields of Batches, as the first layer takes them."""
+        """The fields of Batches but their order, as the first layer takes them."""
         offset, factor = self.scaling.offset_factor()
         return {
             "features": self.dataset.features,
             "labels": self.dataset.labels,
             "offset": offset,
             "factor": factor,
-            "order": self._order(0),
             "key": key_words(self.spec.seed, "step"),
             "weights": row_weights(self.dataset),
         }
 
+    def in_order(self, epoch: int) -> Batches | Shares | Epoch:
+        """The data in the order of this epoch, 0 the first: all rows, or window after window."""
+        from dnnrun.train.stream import Stream
+
+        return self.data.epoch(epoch) if isinstance(self.data, Stream) else self.batches(epoch)
+
     def batches(self, epoch: int) -> Batches | Shares:
-        """The data with the order of rows of this epoch, 0 the first."""
+        """All rows, where they are not streamed, in the order of this epoch."""
         import jax
 
         from dnnrun.train.spread import Shares
@@ -85,7 +107,7 @@ class Assembly:
         order = self._order(epoch)
         if self.spread and isinstance(self.data, Shares):
             return self.spread.reordered(self.data, self.host, order, self.plan.batch_size)
-        return replace(self.data, order=jax.device_put(order))
+        return replace(cast("Batches", self.data), order=jax.device_put(order))
 
     def _order(self, epoch: int) -> np.ndarray:
         start, stop = self.dataset.splits["train"]
@@ -95,7 +117,7 @@ class Assembly:
         """The data on one device, for what is computed seldom: every process does it for itself."""
         from dnnrun.train.state import Batches
 
-        return self.data if isinstance(self.data, Batches) else _on_device(self.host)
+        return self.data if isinstance(self.data, Batches) else _on_device({**self.host, "order": self._order(0)})
 
     def _own(self, tree: Any) -> Any:
         """Arrays as one device takes them."""
@@ -145,7 +167,9 @@ class Assembly:
         import jax
 
         cached = {"features": features, "offset": np.float32(0), "factor": np.float32(1)}
-        if self.spread:
+        if self.spread and self.spec.data.stream:
+            self.data = self._stream(self.spread)
+        elif self.spread:
             self.host = self.raw() if features is None else {**self.raw(), **cached}
             self.data = self.spread.shares(self.host, self._order(0), self.plan.batch_size)
         elif features is None:
@@ -153,7 +177,7 @@ class Assembly:
         else:  # mapped from disk, a CPU reads them where they lie
             there = jax.device_put(features, may_alias=True if isinstance(features, np.memmap) else None)
             scaled = jax.device_put({name: cached[name] for name in ("offset", "factor")})
-            self.data = replace(self.rows, features=there, **scaled)
+            self.data = replace(self.all_rows, features=there, **scaled)
 
     def first_bad_layer(
         self, state: TrainState, frozen: Tensors, epoch: int, split: str | None = None
@@ -166,9 +190,18 @@ class Assembly:
 
         from dnnrun.train.trouble import first_bad_layer
 
-        rows = range(*self.dataset.splits[split]) if split else None
-        data = replace(self._alone(), order=jax.device_put(self._order(epoch)))
-        return first_bad_layer(self.program, self._own(state), self._own(frozen), data, rows)
+        found = partial(first_bad_layer, self.program, self._own(state), self._own(frozen))
+        if self.spec.data.stream:
+            alone = self._stream(None)
+            if split is None:
+                window = alone.epoch(epoch).at(int(state.step) % self.plan.steps_per_epoch)[0]
+                return found(cast("Batches", window)) or (OUTPUTS, "the loss")
+            pieces = alone.pieces(*self.dataset.splits[split])
+            bad = (found(cast("Batches", window), range(count)) for window, count in pieces)
+        else:
+            data = replace(self._alone(), order=jax.device_put(self._order(epoch)))
+            bad = iter([found(data, range(*self.dataset.splits[split]) if split else None)])
+        return next(filter(None, bad), (OUTPUTS, "the loss"))
 
     def evaluate_whole(self, tensors: Mapping[str, Any], split: str) -> dict[str, float]:
         """The task's metrics of the whole network with these tensors on a split."""
@@ -249,7 +282,8 @@ class Assembly:
     def account(self) -> str:
         """The data in a line."""
         rows = ", ".join(f"{stop - start:,} {split}" for split, (start, stop) in self.dataset.splits.items())
-        return f"{rows} rows of {self.dataset.width} features, {len(self.dataset.classes)} classes; {self._prepared()}"
+        text = f"{rows} rows of {self.dataset.width} features, {len(self.dataset.classes)} classes; {self._prepared()}"
+        return text + (f"; streamed, {self.spec.data.stream:,} rows at a time" if self.spec.data.stream else "")
 
     def _prepared(self) -> str:
         columns = self.dataset.columns

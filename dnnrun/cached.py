@@ -26,13 +26,13 @@ def cached_features(parts: Assembly, first: int, tensors: Mapping[str, Any]) -> 
     """
     rows, width = len(parts.dataset.labels), parts.architecture.layers[first - 1].units
     names = parts.architecture.names[:first]
+    if parts.spec.data.stream:
+        return _uncached(parts, "data.stream lets rows pass by the device, which is not done with outputs", "use auto")
     mapped = 4 * rows * width > SHARE * free_memory()
     if mapped and (parts.outputs is None or parts.machine.platform != "cpu"):
-        text = f"the outputs of {names[-1]} take {4 * rows * width / 2**30:,.1f} GiB, too much of the free memory"
-        if parts.spec.transfer and parts.spec.transfer.cache == "on":
-            raise DeviceError(f"transfer.cache: on, and {text}; use auto, or a larger machine")
-        parts.notes.append(f"nothing is cached: {text}")
-        return None
+        size = f"{4 * rows * width / 2**30:,.1f} GiB"
+        why = f"the outputs of {names[-1]} take {size}, too much of the free memory"
+        return _uncached(parts, why, "use auto, or a larger machine")
     order = None if mapped else np.argsort(parts.dataset.origin, kind="stable")
     kept = _Kept(parts, first, tensors, mapped, order)
     told = f"cached: the outputs of {names[-1]}, {rows:,} rows of {width}" + ", mapped from disk" * mapped
@@ -49,6 +49,12 @@ def cached_features(parts: Assembly, first: int, tensors: Mapping[str, Any]) -> 
     mine = np.empty_like(features)
     mine[order] = features
     return mine
+
+
+def _uncached(parts: Assembly, why: str, advice: str) -> None:
+    if parts.spec.transfer and parts.spec.transfer.cache == "on":
+        raise DeviceError(f"transfer.cache: on, and {why}; {advice}")
+    parts.notes.append(f"nothing is cached: {why}")
 
 
 class _Kept:
@@ -80,7 +86,7 @@ class _Kept:
         """Computed, a piece at a time."""
         from dnnrun.train.prefix import outputs
 
-        made = outputs(self.parts.task.split, self.tensors, self.parts.rows, self.first, self.order)
+        made = outputs(self.parts.task.split, self.tensors, self.parts.all_rows, self.first, self.order)
         if self.parts.spread:
             del self.parts.rows  # they were needed on one device for this alone
         return made

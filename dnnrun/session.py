@@ -168,7 +168,7 @@ class Session:
 
         state = self.parts.program.place(state)
         total, shown = plan.epochs * plan.steps_per_epoch, None
-        batches, clock = self.parts.batches, time.perf_counter
+        batches, clock = self.parts.in_order, time.perf_counter
         for event in fit(self.parts.program, state, self.frozen, batches, plan, progress, clock, self._agree):
             if isinstance(event, NotFinite):
                 self._explode(event)

@@ -25,6 +25,7 @@ RICH = (
     "train.clip={type: norm, threshold: 1.0}",
     "train.l2=0.001",
 )
+STREAMED = ("name=streamed", *HUNDRED, "data.stream=150", "model.batch_norm=true")
 FOUR = "train.devices=4"
 
 
@@ -48,7 +49,7 @@ def source(runs: Path) -> list[str]:
 def done(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> dict[str, Any]:
     """Every run on one device (here) and on four (in another process), and those that were carried over."""
     one, four, carried = (tmp_path_factory.mktemp(name) for name in ("one", "four", "carried"))
-    for options in (PLAIN, RICH):
+    for options in (PLAIN, RICH, STREAMED):
         trained(small(*options), one, compiled)
     trained(small(*source(one)), one, compiled)
     with pytest.raises(Interrupted):
@@ -56,6 +57,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> dict[str, 
     jobs = {
         "plain": job(small(*PLAIN, FOUR), four),
         "rich": job(small(*RICH, FOUR), four),
+        "streamed": job(small(*STREAMED, FOUR), four),
         "cached": job(small(*source(one), "train.devices=all"), four),
         "left": job(small(*PLAIN, FOUR, "name=left"), carried, stop=8),
         "resumed": job(small(*RICH, FOUR), carried, resume=True),
@@ -71,7 +73,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> dict[str, 
     return {"one": one, "four": four, "carried": carried, **dict(zip(jobs, results, strict=True))}
 
 
-@pytest.mark.parametrize("name", ["plain", "rich", "cached"])
+@pytest.mark.parametrize("name", ["plain", "rich", "streamed", "cached"])
 def test_the_losses_are_those_of_one_device(name: str, done: dict[str, Any]) -> None:
     assert done[name]["error"] is None
     assert done[name]["steps"] == 100

@@ -24,6 +24,7 @@ RUNS = {
         "train.monitor=train.accuracy",
         "data.validation=0",
     ),
+    "streamed": ("data.stream=70", "model.dropout=0.2", "model.batch_norm=true"),
     "stopped early": (
         "train.optimizer.learning_rate=2.0",
         "train.early_stopping={patience: 1, min_delta: 0.5}",

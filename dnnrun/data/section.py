@@ -24,3 +24,6 @@ class Data(Selection):
     scale: Literal["none", "unit", "standardize"] | Divide | None = Field(
         default=None, description="unset: unit for images, standardize for tables"
     )
+    stream: int | None = Field(
+        default=None, gt=0, description="rows on the device at a time, rounded down to whole batches; unset: all rows"
+    )

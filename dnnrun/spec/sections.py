@@ -99,4 +99,6 @@ class Spec(Options):
                 "transfer.from is pretrain, and there is no pretrain section; add one, or name a run "
                 "(./pretrain for a folder of that name)"
             )
+        if self.data.stream is not None and self.pretrain is not None:
+            raise ValueError("data.stream and pretrain: the stages of pretraining keep all rows; leave one of them out")
         return self

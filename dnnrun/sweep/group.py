@@ -110,7 +110,7 @@ class LaneAssembly(Assembly):
 
     @cached_property
     def rows(self) -> LaneBatches:
-        return LaneBatches(**{**self.raw(), "features": self.shared, "lookup": self.lookup})
+        return LaneBatches(**{**self.raw(), "order": self._order(0), "features": self.shared, "lookup": self.lookup})
 
     def batches(self, epoch: int) -> LaneBatches:
         return replace(self.rows, order=self._order(epoch))

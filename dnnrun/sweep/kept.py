@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +83,8 @@ class KeptAssembly(Assembly):
 
     kept: Kept = field(kw_only=True)
 
-    @cached_property
-    def rows(self) -> Batches:
-        host = self.raw()
+    def resident(self) -> Batches:
+        host = {**self.raw(), "order": self._order(0)}
         return Batches(features=self.kept.place(host.pop("features")), **jax.device_put(host))
 
     def make(self, **phase: Any) -> Program:

@@ -48,8 +48,9 @@ def shape(spec: Spec) -> str:
 
 
 def can_share(spec: Spec) -> bool:
-    """Whether a trial can be a lane: not where phases or devices of its own train it."""
-    return spec.transfer is None and spec.pretrain is None and spec.train.devices == 1
+    """Whether a trial can be a lane: not where phases, devices or a stream of its own train it."""
+    alone = spec.transfer is None and spec.pretrain is None and spec.train.devices == 1
+    return alone and spec.data.stream is None
 
 
 def _floats(model: BaseModel) -> Iterator[tuple[tuple[str, ...], float]]:

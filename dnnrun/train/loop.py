@@ -15,6 +15,7 @@ from dnnrun.nn.network import Tensors
 from dnnrun.optim.schedule import PlateauState, Schedule
 from dnnrun.train.program import Data, Program
 from dnnrun.train.state import TrainState
+from dnnrun.train.stream import Epoch
 
 CHUNK_SECONDS = 0.5
 Metrics = dict[str, float]
@@ -117,7 +118,7 @@ def fit(
     program: Program,
     state: TrainState,
     frozen: Tensors,
-    batches: Callable[[int], Data],
+    batches: Callable[[int], Data | Epoch],
     plan: Plan,
     progress: Progress,
     clock: Callable[[], float],
@@ -125,18 +126,19 @@ def fit(
 ) -> Iterator[Event]:
     """Train from `state` on, mid-epoch too, to the last epoch of the plan.
 
-    `batches(epoch)` gives the data in the order of that epoch (0 is the first). Nothing depends on how the steps are
-    cut into chunks. Whoever iterates may stop at any event. Ends after `NotFinite`. Where several processes train,
-    `agree` gives all of them the same end of a chunk: their clocks differ.
+    `batches(epoch)` gives the data in the order of that epoch (0 is the first), whole or streamed. Nothing depends on
+    how the steps are cut into chunks. Whoever iterates may stop at any event. Ends after `NotFinite`. Where several
+    processes train, `agree` gives all of them the same end of a chunk: their clocks differ.
     """
     step, end = int(state.step), min(plan.epochs, plan.until or plan.epochs) * plan.steps_per_epoch
     pace: float | None = None
     while step < end and progress.stopped is None and not (plan.stalled and progress.stale >= plan.stalled):
         epoch = step // plan.steps_per_epoch
-        data, epoch_end = batches(epoch), (epoch + 1) * plan.steps_per_epoch
+        whole, epoch_end = batches(epoch), (epoch + 1) * plan.steps_per_epoch
         seconds, begun = 0.0, step
         while step < epoch_end:
-            stop = min(epoch_end, step + (1 if pace is None else max(1, int(CHUNK_SECONDS / pace))))
+            data, over = _part(whole, step, plan.steps_per_epoch)
+            stop = min(over, step + (1 if pace is None else max(1, int(CHUNK_SECONDS / pace))))
             if plan.cut_every:
                 stop = min(stop, (step // plan.cut_every + 1) * plan.cut_every)
             stop = agree(stop)
@@ -154,7 +156,7 @@ def fit(
             seconds, step = seconds + took, stop
             yield Chunk(state, step, done, took)
         progress.rates.append((step - begun) * plan.batch_size / max(seconds, 1e-9))
-        record = _measure(program, state, frozen, data, plan, epoch + 1)
+        record = _measure(program, state, frozen, whole, plan, epoch + 1)
         if bad_metric := _not_finite(record):
             yield NotFinite(state, step, bad_metric)
             return
@@ -165,7 +167,15 @@ def fit(
         yield EpochEnd(state, record, improved)
 
 
-def _measure(program: Program, state: TrainState, frozen: Tensors, data: Data, plan: Plan, epoch: int):
+def _part(data: Data | Epoch, step: int, per_epoch: int) -> tuple[Data, int]:
+    """What step number `step` is taken from, and the first step that is not."""
+    if not isinstance(data, Epoch):
+        return data, (step // per_epoch + 1) * per_epoch
+    window, last = data.at(step % per_epoch)
+    return window, step // per_epoch * per_epoch + last
+
+
+def _measure(program: Program, state: TrainState, frozen: Tensors, data: Data | Epoch, plan: Plan, epoch: int):
     examples = plan.steps_per_epoch * plan.batch_size
     record: dict[str, Any] = {
         "event": "epoch",

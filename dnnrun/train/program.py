@@ -19,6 +19,7 @@ from dnnrun.optim import is_zero
 from dnnrun.optim.constraint import max_norm
 from dnnrun.train.spread import Shares, Spread
 from dnnrun.train.state import Batches, TrainState, fresh_state
+from dnnrun.train.stream import Epoch, Stream
 from dnnrun.train.task import Batch, Task, zeros
 
 Data = Batches | Shares
@@ -95,8 +96,11 @@ class Program:
         """The arrays of `tree` where the compiled functions take them."""
         return tree if self.spread is None else self.spread.whole(tree)
 
-    def compile(self, state: TrainState, frozen: Tensors, data: Data) -> None:
+    def compile(self, state: TrainState, frozen: Tensors, data: Data | Stream) -> None:
         """Compile both functions for these shapes; evaluation in a thread of its own, while the first steps run."""
+        evaluated: Any = data
+        if isinstance(data, Stream):
+            data, evaluated = data.epoch(0).at(0)[0], next(data.pieces(0, 1))[0]
         frozen = self._needed(frozen)
         bound = jax.ShapeDtypeStruct((), jnp.int32)
         everywhere = self.spread and self.spread.replicated
@@ -104,7 +108,7 @@ class Program:
         tensors = {**frozen, **state.params, **state.statistics}
         pool = ThreadPoolExecutor(1)
         self._evaluate = pool.submit(
-            lambda: jax.jit(self.score, out_shardings=everywhere).lower(tensors, data, bound, bound).compile()
+            lambda: jax.jit(self.score, out_shardings=everywhere).lower(tensors, evaluated, bound, bound).compile()
         )
         pool.shutdown(wait=False)
 
@@ -112,11 +116,18 @@ class Program:
         """The state after steps `start` (which is `state.step`) to `stop` (excluded), all of one epoch."""
         return self._train(state, self._needed(frozen), data, np.int32(start), np.int32(stop))
 
-    def evaluate(self, tensors: Tensors, data: Data, start: int, stop: int) -> dict[str, float]:
+    def evaluate(self, tensors: Tensors, data: Data | Stream | Epoch, start: int, stop: int) -> dict[str, float]:
         """The task's metrics over the rows `start` to `stop` (excluded), every row once."""
         score = self._evaluate.result() if self._evaluate else jax.jit(self.score)
-        sums = score(self.place(self._needed(tensors)), data, np.int32(start), np.int32(stop))
-        return self.task.metrics(sums, stop - start)
+        tensors = self.place(self._needed(tensors))
+        if not isinstance(data, Stream | Epoch):
+            sums = score(tensors, data, np.int32(start), np.int32(stop))
+            return self.task.metrics(sums, stop - start)
+        total = zeros(self.task.measures)
+        for window, rows in data.pieces(start, stop):
+            found = score(tensors, window, np.int32(0), np.int32(rows))
+            total = {name: total[name] + np.asarray(value) for name, value in found.items()}
+        return self.task.metrics(total, stop - start)
 
     def hold(self, tensors: Tensors) -> Tensors:
         """The same tensors, to be kept for long."""

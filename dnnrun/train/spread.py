@@ -25,7 +25,8 @@ class Shares:
     batches: (steps, batch, width), those of one epoch in its order; its labels: (steps, batch). rows: (blocks, block,
     width), all rows of all splits in the order of the dataset, the last block filled up, for evaluation; its labels:
     (blocks, block), and of targets one axis more. batch_weights: (steps, batch), None where all rows count the same.
-    offset, factor, key: as in Batches, whole on every device.
+    offset, factor, key: as in Batches, whole on every device. first: the number of the first of the batches in the
+    epoch, int32: 0 unless they are streamed.
     """
 
     batches: jax.Array
@@ -35,10 +36,12 @@ class Shares:
     offset: jax.Array
     factor: jax.Array
     key: jax.Array
+    first: jax.Array
     batch_weights: jax.Array | None = None
 
     def batch(self, number: jax.Array, size: int) -> Taken:
         """What this epoch's batch `number` is."""
+        number = number - self.first
         labels = lax.dynamic_index_in_dim(self.batch_labels, number, keepdims=False)
         weights = None
         if self.batch_weights is not None:
@@ -81,14 +84,38 @@ class Spread:
 
         Each process takes from the host's arrays only the rows of its own devices.
         """
+        places = order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)
+        return self._shares(host, places, self._blocks(0, len(host["labels"])), self.fixed(host), 0)
+
+    def fixed(self, host: dict[str, Any]) -> dict[str, jax.Array]:
+        """What every share has whole."""
+        return {name: self.whole(host[name]) for name in ("offset", "factor", "key")}
+
+    def window(
+        self, host: dict[str, Any], fixed: dict[str, jax.Array], order: np.ndarray, first: int, steps: int, size: int
+    ) -> Shares:
+        """Batches of `size` of the rows `order`, `first` the number of the first one, filled up to so many steps."""
+        whole = order[: len(order) // size * size]
+        places = np.concatenate([whole, np.full(steps * size - len(whole), order[0])]).reshape(steps, size)
+        return self._shares(host, places, self._blocks(0, 1), fixed, first)
+
+    def piece(self, host: dict[str, Any], fixed: dict[str, jax.Array], start: int, stop: int, size: int) -> Shares:
+        """The rows `start` to `stop` (excluded) for evaluation, filled up to `size` rows."""
+        places = np.minimum(start + self._blocks(0, size), stop - 1)
+        return self._shares(host, np.full((1, self.count), start), places, fixed, 0)
+
+    def _blocks(self, start: int, stop: int) -> np.ndarray:
+        """These row numbers, (blocks, block), filled up with the last."""
+        block = -(-min(EVALUATION_BLOCK, stop - start) // self.count) * self.count
+        return np.minimum(start + np.arange(-(-(stop - start) // block) * block), stop - 1).reshape(-1, block)
+
+    def _shares(
+        self, host: dict[str, Any], places: np.ndarray, rows: np.ndarray, fixed: dict[str, jax.Array], first: int
+    ) -> Shares:
         features, labels = host["features"], host["labels"]
-        count = len(labels)
-        block = -(-min(EVALUATION_BLOCK, count) // self.count) * self.count
-        places = np.minimum(np.arange(-(-count // block) * block), count - 1).reshape(-1, block)
-        batches, batch_labels, weights = self._batches(host, order, batch_size)
-        whole = {name: self.whole(host[name]) for name in ("offset", "factor", "key")}
-        rows = self._taken(features, places), self._taken(labels, places)
-        return Shares(batches, batch_labels, *rows, **whole, batch_weights=weights)
+        taken = [self._taken(table, where) for where in (places, rows) for table in (features, labels)]
+        weights = None if host["weights"] is None else self._taken(host["weights"], places)
+        return Shares(*taken, **fixed, first=self.whole(np.int32(first)), batch_weights=weights)
 
     def reordered(self, shares: Shares, host: dict[str, np.ndarray], order: np.ndarray, batch_size: int) -> Shares:
         """`shares` with the batches of another order."""

@@ -84,9 +84,13 @@ class Batches:
     def _weights(self, rows: jax.Array) -> jax.Array | None:
         return None if self.weights is None else jnp.asarray(self.weights)[rows]
 
+    def numbers(self, number: jax.Array, size: int) -> jax.Array:
+        """The row numbers of this epoch's batch `number`."""
+        return lax.dynamic_slice(self.order, (number * size,), (size,))
+
     def batch(self, number: jax.Array, size: int) -> Taken:
         """What this epoch's batch `number` is."""
-        return self.take(lax.dynamic_slice(self.order, (number * size,), (size,)))
+        return self.take(self.numbers(number, size))
 
     def blocks(self, start: jax.Array, stop: jax.Array) -> tuple[Any, jax.Array]:
         """The numbers, first and last (excluded), of the blocks that rows `start` to `stop` are evaluated in."""

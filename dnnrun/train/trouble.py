@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from dnnrun.nn.architecture import layer_of
 from dnnrun.nn.network import Tensors, dropout
@@ -15,11 +14,11 @@ from dnnrun.train.task import Classification
 
 def first_bad_layer(
     program: Program, state: TrainState, frozen: Tensors, data: Batches, rows: range | None = None
-) -> tuple[str, str]:
+) -> tuple[str, str] | None:
     """The layer and what of it is not finite, in the step that begins with `state`, or in evaluating it on `rows`.
 
     Weights come first (a gradient of the step before broke them), then, layer by layer, what is computed from them,
-    and last the loss itself.
+    and last the loss itself. None where evaluating `rows` goes well.
     """
     state, frozen = jax.tree.map(jnp.asarray, (state, frozen))
     tensors = {**frozen, **state.statistics, **state.params}
@@ -28,8 +27,7 @@ def first_bad_layer(
         if tensor.name in tensors and not bool(jnp.all(jnp.isfinite(tensors[tensor.name]))):
             return layer_of(tensor.name), f"its {tensor.name.partition('/')[2]}, after the step before"
     step, goal = state.step, program.objective
-    within = step % goal.steps_per_epoch
-    batch = lax.dynamic_slice(data.order, (within * goal.batch_size,), (goal.batch_size,))
+    batch = data.numbers(step % goal.steps_per_epoch, goal.batch_size)
     x, labels, _ = data.take(batch if rows is None else jnp.asarray(rows))
     if not bool(jnp.all(jnp.isfinite(x))):
         return "the inputs", "a value of the data"
@@ -53,4 +51,4 @@ def first_bad_layer(
             return layers[number].name, "its outputs"
     if not bool(jnp.all(jnp.isfinite(loss(x, labels)))):
         return layers[-1].name, "the loss of its logits"
-    return layers[-1].name, "the penalty on the kernels"
+    return (layers[-1].name, "the penalty on the kernels") if rows is None else None
