@@ -36,8 +36,12 @@ def settle(raw: Raw, task: Any = None, groups: str | None = None) -> Raw:
         return raw
     if isinstance(raw.train.labels, np.ndarray):
         return raw
+    if not raw.train.features.shape[1]:
+        raise DataError(f"{known.where}: there is no column to learn from beside {listed(raw.train.labels.columns)}")  # type: ignore
     target = infer(raw.train.labels, task, known.where)
-    notes = [f"{', '.join(target.names)}: {target.task}, since {target.because}"] if target.because else []
+    notes = list(known.notes)
+    if target.because:
+        notes.append(f"{', '.join(target.names)}: {target.task}, since {target.because}")
     train = replace(raw.train, labels=target.labels(raw.train.labels, known.where))  # type: ignore
     test = raw.test and replace(raw.test, labels=target.labels(raw.test.labels, known.where_test))  # type: ignore
     if groups is not None:
@@ -96,11 +100,7 @@ def divide(raw: Raw, options: Selection, seed: int) -> dict[str, np.ndarray]:
     rest = np.flatnonzero(mine)
     test = apart.get("test", np.arange(0 if raw.test is None else len(raw.test.labels)))
     if known and known.test:
-        draw = (
-            split_rows(kinds[rest], known.test, DRAW)
-            if groups is None
-            else split_groups(groups[rest], known.test, DRAW)
-        )
+        draw = _test_rows(kinds[rest], None if groups is None else groups[rest], known.test)
         test, rest = np.sort(rest[draw[1]]), np.sort(rest[draw[0]])
     if "validation" in apart:
         if options.fold:
@@ -130,6 +130,13 @@ class Learned:
     columns: Columns
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+def _test_rows(kinds: np.ndarray, groups: np.ndarray | None, share: float) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        return split_rows(kinds, share, DRAW) if groups is None else split_groups(groups, share, DRAW)
+    except DataError as error:
+        raise DataError(str(error).replace("data.validation", "data.source.test")) from None
 
 
 def learn(raw: Raw, chosen: Mapping[str, np.ndarray], options: Preprocessing, columns: Columns | None) -> Learned:

@@ -108,6 +108,7 @@ class _Table(Source):
                 apart=apart,
                 test=self.test if isinstance(self.test, float) else None,
                 unused=tuple(name for name in main[0].names if name in others),
+                notes=_unnamed(main),
                 categories=tuple(name for name, kind in self.types.items() if kind == "category"),
             ),
         )
@@ -148,6 +149,10 @@ class _Table(Source):
         written = [*self.target, *([self.split] if self.split else [])]
         frames = [table.read([n for n in used if n in table.names], written, self.types) for table in tables]
         frame = join(frames, [table.path for table in tables])
+        if any(frame[name].null_count() for name in self.target):
+            import polars as pl
+
+            frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # empty lines are no rows
         if not len(frame):
             raise DataError(f"{tables[0].path}: no rows below the header; give it data")
         return frame
@@ -189,7 +194,7 @@ class Csv(_Table):
     )
     encoding: str = Field(default="utf-8", description="how the text is encoded, as cp1252 or latin-1")
     header: bool = Field(
-        default=True, description="whether the first line names the columns, else column_1, column_2 ..."
+        default=True, description="whether the first line names the columns, else column_0, column_1 ..."
     )
     null: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=NULL, description="what stands for a missing value"
@@ -209,6 +214,12 @@ class Arrow(_Table):
     """A table in Arrow IPC (Feather) files."""
 
     type: Literal["arrow"] = "arrow"
+
+
+def _unnamed(tables: Sequence[Table]) -> tuple[str, ...]:
+    """What there is to say of columns without a name, which pandas writes for its index."""
+    count = sum(len(table.file.raw_names) - len(table.names) for table in tables[:1] if table.file is not None)
+    return (f"left out, without a name: {count} column{'s' * (count > 1)}",) if count else ()
 
 
 def _weights(frame: polars.DataFrame, name: str) -> np.ndarray:

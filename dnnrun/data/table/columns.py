@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from dnnrun.data.table.kinds import listed, numbers
+from dnnrun.data.table.kinds import listed, near, numbers
 from dnnrun.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
@@ -46,18 +45,18 @@ class Numeric:
 
 @dataclass(frozen=True)
 class Category:
-    """A column of categories: one column for each of `values`, 1 where it holds; then, where there were such training
-    rows, one for all rare (and unknown) ones, and one for what is missing."""
+    """A column of categories: one column for each of `values`, 1 where it holds; then, where training rows had some,
+    one for all `rare` ones, which unknown ones get too, and one for what is missing."""
 
     name: str
     values: tuple[str, ...]
-    rare: bool
+    rare: tuple[str, ...]
     missing: bool
     kind: ClassVar[str] = "category"
 
     @property
     def width(self) -> int:
-        return len(self.values) + self.rare + self.missing
+        return len(self.values) + bool(self.rare) + self.missing
 
 
 Column = Numeric | Category
@@ -91,7 +90,7 @@ class Columns:
                 found += [column.name, f"{column.name} missing"][: column.width]
             else:
                 found += [f"{column.name}={value}" for value in column.values]
-                found += [f"{column.name} rare"] * column.rare + [f"{column.name} missing"] * column.missing
+                found += [f"{column.name} rare"] * bool(column.rare) + [f"{column.name} missing"] * column.missing
         return found
 
     def check_names(self, names: Sequence[str], where: str) -> list[str]:
@@ -99,8 +98,8 @@ class Columns:
         there = set(names)
         if missing := [name for name in self.names if name not in there]:
             known = {*self.names, *self.unused}
-            near = {name: difflib.get_close_matches(name, [n for n in names if n not in known], 1) for name in missing}
-            told = ", ".join(f"{n!r} (is it {near[n][0]!r}?)" if near[n] else repr(n) for n in missing[:10])
+            alike = {name: near(name, [other for other in names if other not in known]) for name in missing}
+            told = ", ".join(f"{name!r}{f' (is it {alike[name]!r}?)' * bool(alike[name])}" for name in missing[:10])
             more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
             raise DataError(
                 f"{where}: without the column{'s' * (len(missing) > 1)} {told}{more}, which the network was trained "
@@ -173,9 +172,10 @@ class Columns:
                 out[:, start:stop] = 0
                 hit = codes < len(column.values)
                 out[np.flatnonzero(hit), start + codes[hit]] = 1
-                strange = ~hit & ~missing
+                other = ~hit & ~missing
                 if column.rare:
-                    out[strange, start + len(column.values)] = 1
+                    out[other, start + len(column.values)] = 1
+                strange = other & (codes > len(column.values))
                 if column.missing:
                     out[missing, stop - 1] = 1
                 if (count := int(strange.sum())) > 0:
@@ -184,13 +184,13 @@ class Columns:
         return unknown
 
     def _codes(self, column: Category, series: polars.Series) -> tuple[np.ndarray, np.ndarray]:
-        """The number of each row's category, len(values) for one that is not among them; and what is missing."""
+        """The number of each row's category, len(values) for a rare one, one more for any other; what is missing."""
         import polars
 
         text = series.cast(polars.String)
-        beyond = len(column.values)
-        table = {value: number for number, value in enumerate(column.values)}
-        codes = text.replace_strict(table, default=beyond, return_dtype=polars.Int32).to_numpy()
+        table = dict.fromkeys(column.rare, len(column.values))
+        table |= {value: number for number, value in enumerate(column.values)}
+        codes = text.replace_strict(table, default=len(column.values) + 1, return_dtype=polars.Int32).to_numpy()
         return codes, text.is_null().to_numpy()
 
     @cached_property
@@ -201,8 +201,7 @@ class Columns:
         """What `from_json` reads."""
         used = [{"kind": column.kind, **asdict(column)} for column in self.used]
         for entry in used:
-            if "values" in entry:
-                entry["values"] = list(entry["values"])
+            entry |= {key: list(entry[key]) for key in ("values", "rare") if key in entry}
         return {"type": "columns", "version": VERSION, "columns": used, "unused": list(self.unused)}
 
     @classmethod
@@ -261,7 +260,7 @@ class _NumericColumns:
 def _column(entry: dict[str, Any]) -> Column:
     kind = entry.pop("kind")
     if kind == "category":
-        entry["values"] = tuple(str(value) for value in entry["values"])
+        entry |= {key: tuple(map(str, entry[key])) for key in ("values", "rare")}
         return Category(**entry)
     found = Numeric(kind=kind, **entry)
     numbers = (found.offset, found.factor, found.fill)

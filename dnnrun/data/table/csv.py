@@ -223,7 +223,7 @@ def open_csv(path: Path, form: Form) -> Csv:
     reader = csv.reader(lines, delimiter=separator, quotechar=form.quote or None, quoting=quoting)
     names = next((row for row in reader if row), [])
     if not form.header:
-        return Csv(path, form, tuple(f"column_{number + 1}" for number in range(len(names))), separator)
+        return Csv(path, form, tuple(f"column_{number}" for number in range(len(names))), separator)
     stripped = [name.strip() for name in names]
     if not any(stripped):
         raise DataError(f"{path}: its first line names no column; wanted a header")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dnnrun.data.table.csv import Csv, Form, open_csv
-from dnnrun.data.table.kinds import Kind, listed, typed
+from dnnrun.data.table.kinds import Kind, listed, near, typed
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -95,8 +94,8 @@ def open_table(path: Path, form: Form, otherwise: Format = "csv") -> Table:
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file; correct the path") from None
     except (pl.exceptions.PolarsError, OSError) as error:
-        kind = {"parquet": "Parquet", "arrow": "Arrow IPC"}[format_of(path, otherwise)]
-        raise DataError(f"{path}: cannot be read as a {kind} file ({_line(error)}); replace the file") from None
+        kind = {"parquet": "a Parquet", "arrow": "an Arrow IPC"}[format_of(path, otherwise)]
+        raise DataError(f"{path}: cannot be read as {kind} file ({_line(error)}); replace the file") from None
 
 
 def _lazy(path: Path) -> polars.LazyFrame:
@@ -116,8 +115,8 @@ def check_wanted(names: Sequence[str], wanted: Mapping[str, Sequence[str]], wher
     for option, columns in wanted.items():
         for name in columns:
             if name not in names:
-                near = difflib.get_close_matches(name, names, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"it has {listed(names)}"
+                meant = near(name, names)
+                hint = f"did you mean {meant!r}?" if meant else f"it has {listed(names)}"
                 raise DataError(f"data.source.{option}: {where} has no column {name!r}; {hint}")
 
 

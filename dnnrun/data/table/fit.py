@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dnnrun.data.table.columns import Category, Column, Columns, Numeric
-from dnnrun.data.table.kinds import kind_of, listed, numbers
+from dnnrun.data.table.kinds import kind_of, listed, near, numbers
 from dnnrun.data.table.options import ColumnOptions, Constant, Preprocessing
 from dnnrun.errors import DataError
 
@@ -141,14 +140,15 @@ def _category(series: polars.Series, missing: int, options: ColumnOptions) -> Ca
     kept = [name for name, count in table if count >= options.rare][: options.most]
     if not kept:  # all are rare: the most frequent ones are better than nothing
         kept = [name for name, _ in table[: options.most]]
-    return Category(series.name, tuple(sorted(kept)), rare=len(kept) < len(table), missing=missing > 0)
+    rare = {name for name, _ in table} - set(kept)
+    return Category(series.name, tuple(sorted(kept)), tuple(sorted(rare)), missing > 0)
 
 
 def _check_names(frame: polars.DataFrame, options: Preprocessing) -> None:
     for name in options.columns:
         if name not in frame.columns:
-            near = difflib.get_close_matches(name, frame.columns, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {listed(frame.columns)}"
+            meant = near(name, frame.columns)
+            hint = f"did you mean {meant!r}?" if meant else f"there are {listed(frame.columns)}"
             raise DataError(f"data.preprocessing.columns: there is no column {name!r}; {hint}")
 
 

@@ -175,6 +175,15 @@ def _as_dates(series: polars.Series, there: polars.Series) -> polars.Series | No
     return None
 
 
+def near(name: str, names: Sequence[str]) -> str | None:
+    """The name that was probably meant."""
+    import difflib
+
+    alike = {other.lower(): other for other in names}
+    found = difflib.get_close_matches(name.lower(), alike, 1)
+    return alike[found[0]] if found else None
+
+
 def listed(names: Sequence[str]) -> str:
     """The names, the first twenty of many."""
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

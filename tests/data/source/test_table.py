@@ -1,0 +1,397 @@
+"""Tables: what is read, what becomes of it, and the exact words for whatever is wrong with a file."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars
+import pytest
+
+from dnnrun.assemble import read_data
+from dnnrun.data.select import Dataset
+from dnnrun.data.source import Places
+from dnnrun.data.table.columns import Category, Columns, Numeric
+from dnnrun.errors import CheckpointError, DataError
+from dnnrun.spec.load import load_mapping
+from tests.mixedtable import mixed
+
+HEAD = "n,f,c,t\n"
+ROWS = "".join(f"{i},{i * 0.5},{'ab'[i % 2]},{'yx'[i % 3 // 2]}\n" for i in range(40))
+LINES = ROWS.splitlines()
+
+
+def more(header: str, *values: str) -> str:
+    """The table with columns added; `values` are repeated down the rows."""
+    lines = [f"{line},{values[at % len(values)]}\n" for at, line in enumerate(LINES)]
+    return HEAD.strip() + f",{header}\n" + "".join(lines)
+
+
+def data(content: str | bytes, name: str = "a.csv", other: str | None = None, **options: Any) -> Dataset:
+    """The dataset of a file with this content; options of the source, and under `data` those of the section."""
+    for file, text in ((name, content), ("b.csv", other)):
+        if text is not None:
+            Path(file).write_bytes(text if isinstance(text, bytes) else text.encode())
+    section = {"validation": 0.2, **options.pop("data", {})}
+    source = {"type": "csv", "path": name, "target": "t", **options}
+    return read_data(load_mapping({"data": {"source": source, **section}, "model": {"hidden": [2]}}), Places())
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def changed(old: str, new: str) -> str:
+    assert old in ROWS
+    return HEAD + ROWS.replace(old, new, 1)
+
+
+GROUPED = more("g", *(f"g{number // 4}" for number in range(40)))
+
+BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
+    "target": (HEAD + ROWS, {"target": "T"}, "data.source.target: a.csv has no column 'T'; did you mean 't'?"),
+    "target of no likeness": (
+        HEAD + ROWS,
+        {"target": "price"},
+        "data.source.target: a.csv has no column 'price'; it has n, f, c, t",
+    ),
+    "one class": (
+        HEAD + ROWS.replace("y\n", "x\n"),
+        {},
+        "a.csv: the target 't' is 'x' in every row, one class; wanted two or more: give it rows of other classes, or "
+        "another target",
+    ),
+    "too many classes": (
+        HEAD + "".join(f"{i},1,a,name{i}\n" for i in range(60)),
+        {},
+        "a.csv: the target 't' has 60 different values in 60 rows, too many for classes; name another target, or say "
+        "data.task: regression where they are numbers",
+    ),
+    "text among numbers": (
+        changed("7,3.5", "seven,3.5"),
+        {},
+        "a.csv: row 8, column 'n': 'seven' is no number, and 39 of 40 values of that column are; correct it, name it "
+        "in data.source.null if it stands for a missing value, or say data.source.types: {n: category}",
+    ),
+    "no target": (
+        changed("7,3.5,b,y", "7,3.5,b,"),
+        {},
+        "a.csv: row 8: the target 't' is missing; rows like it: 1; fill it in, or drop them",
+    ),
+    "NaN target": (
+        changed("7,3.5,b", "7,nan,b"),
+        {"target": "f"},
+        "a.csv: row 8: the target 'f' is missing; rows like it: 1; fill it in, or drop them",
+    ),
+    "text for a number": (
+        HEAD + ROWS,
+        {"data": {"task": "regression"}},
+        "a.csv: row 1: the target 't' is 'y', wanted a number for regression; rows like it: 40",
+    ),
+    "duplicate names": ("n,f,n,t\n" + ROWS, {}, "a.csv: two columns are called 'n'; give each a name of its own"),
+    "short row": (
+        changed("7,3.5,b,y", "7,3.5,b"),
+        {},
+        "a.csv:9: row 8 has 3 values, and the header names 4 columns; correct the row, or data.source.separator and "
+        "quote",
+    ),
+    "long row": (
+        changed("7,3.5,b,y", "7,3.5,b,y,z"),
+        {},
+        "a.csv:9: row 8 has 5 values, and the header names 4 columns; correct the row, or data.source.separator and "
+        "quote",
+    ),
+    "encoding": (
+        changed("7,3.5,b", "7,3.5,é").encode("latin-1"),
+        {},
+        "a.csv:9: the byte 0xe9 is not UTF-8; if the file is written in another encoding, say which, as "
+        "data.source.encoding: cp1252 (Windows) or latin-1",
+    ),
+    "no encoding": (
+        HEAD + ROWS,
+        {"encoding": "klingon"},
+        "data.source.encoding: there is no encoding 'klingon'; use utf-8, latin-1, cp1252 ...",
+    ),
+    "UTF-16": ((HEAD + ROWS).encode("utf-16"), {}, "a.csv: its text is UTF-16; say data.source.encoding: utf-16"),
+    "empty": ("", {}, "a.csv: the file is empty; give it data"),
+    "header only": (HEAD, {}, "a.csv: no rows below the header; give it data"),
+    "quote": (
+        changed("7,3.5,b", '7,3.5,"b'),
+        {},
+        "a.csv: its last row has a quote that is not closed; close it, or say data.source.quote: '' where quotes mean "
+        "nothing",
+    ),
+    "text column": (
+        more("w", *(f"word {number}" for number in range(40))) + "".join(f"{i},1,a,x,more {i}\n" for i in range(40)),
+        {},
+        "the column 'w' (80 different values) of 80 rows holds text, which is not read; leave it out with "
+        "data.source.ignore: [w], or take it as categories with data.source.types: {w: category}",
+    ),
+    "infinity": (changed("7,3.5", "inf,3.5"), {}, "the column 'n' holds inf; correct it, or leave it empty"),
+    "nothing but the target": ("t\nx\ny\n", {}, "a.csv: there is no column to learn from beside t"),
+    "nothing that varies": (
+        "n,t\n" + "1,x\n1,y\n" * 20,
+        {},
+        "no column is left to learn from (left out, as it is the same in all training rows: n)",
+    ),
+    "split of another name": (
+        more("s", "train", "tset"),
+        {"split": "s"},
+        "data.source.split: the column 's' holds 'tset'; wanted train, validation, test",
+    ),
+    "split and test": (
+        more("s", "train"),
+        {"split": "s", "test": 0.2},
+        "data.source.split: the column says which rows test and validate; leave test and validation out",
+    ),
+    "groups": (
+        HEAD + ROWS,
+        {"data": {"groups": "s"}},
+        "data.groups: a.csv has no column 's' to learn from; it has n, f, c",
+    ),
+    "weights of text": (
+        HEAD + ROWS,
+        {"weights": "c"},
+        "data.source.weights: the column 'c' holds no numbers, wanted 0 or more in each row",
+    ),
+    "target ignored": (HEAD + ROWS, {"ignore": ["t"]}, "data.source.ignore: 't' is the target; leave it out there"),
+    "column of an option": (
+        HEAD + ROWS,
+        {"data": {"preprocessing": {"columns": {"ff": {"numeric": "log"}}}}},
+        "data.preprocessing.columns: there is no column 'ff'; did you mean 'f'?",
+    ),
+    "too small a fraction": (
+        HEAD + ROWS,
+        {"test": 0.001},
+        "data.source.test: 0.001 of 40 rows of 2 classes is no row; take more, or 0 for no validation",
+    ),
+    "cut off": (
+        gzip.compress((HEAD + ROWS).encode())[:-20],
+        {},
+        "a.csv: cannot be read (Compressed file ended before the end-of-stream marker was reached); see to the file",
+    ),
+    "Parquet": (b"PAR1", {}, "a.csv: this is a Parquet file; say data.source.type: parquet, or call it .parquet"),
+    "spreadsheet": (b"PK\3\4", {}, "a.csv: this is a zip file or a spreadsheet, wanted CSV; export it as CSV"),
+    "no Parquet": (
+        b"hello",
+        {"name": "a.parquet", "type": "parquet"},
+        "a.parquet: cannot be read as a Parquet file (parquet: File out of specification: A Parquet file must contain "
+        "a header and footer with at least 12 bytes); replace the file",
+    ),
+    "test file of other columns": (
+        HEAD + ROWS,
+        {"test": "b.csv", "other": "n,c,t\n1,a,x\n"},
+        "b.csv: without the column f, which a.csv has; all files of a table want the same columns",
+    ),
+    "test file of another class": (
+        HEAD + ROWS,
+        {"test": "b.csv", "other": HEAD + "1,0.5,a,z\n"},
+        "b.csv: row 1: the target 't' is 'z', and the classes to train on are x, y; rows like it: 1",
+    ),
+    "files of other kinds": (
+        HEAD + ROWS,
+        {"path": ["a.csv", "b.csv"], "other": HEAD + "1,2,3,4\nz,2,3,y\n"},
+        "b.csv: the column 'n' holds text, and in a.csv it holds numbers; make them alike, or say data.source.types: "
+        "{n: category}",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_is_told(case: str) -> None:
+    content, options, message = BAD[case]
+    with pytest.raises(DataError) as caught:
+        data(content, **options)
+    assert str(caught.value) == message
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        data(HEAD + ROWS, path="none.csv")
+    assert str(caught.value) == f"none.csv: there is no such file in {tmp_path}; correct the path"
+
+
+FORMS: dict[str, tuple[str | bytes, dict[str, Any]]] = {
+    "tabs": ((HEAD + ROWS).replace(",", "\t"), {}),
+    "semicolons": ((HEAD + ROWS).replace(",", ";").replace(".", ","), {"decimal": ","}),
+    "gzip": (gzip.compress((HEAD + ROWS).encode()), {}),
+    "spaces": ((HEAD + ROWS).replace(",", ", "), {}),
+    "CRLF": ((HEAD + ROWS).replace("\n", "\r\n"), {}),
+    "byte order mark": (b"\xef\xbb\xbf" + (HEAD + ROWS).encode(), {}),
+    "UTF-16": ((HEAD + ROWS).encode("utf-16"), {"encoding": "utf-16"}),
+    "no header": (ROWS, {"header": False, "target": "column_3"}),
+    "empty lines": (HEAD + ROWS + "\n\n", {}),
+    "an index": ("," + HEAD + "".join(f"{at},{line}\n" for at, line in enumerate(LINES)), {}),
+    "a pattern": (HEAD + ROWS, {"path": "*.csv"}),
+}
+
+
+@pytest.mark.parametrize("case", FORMS)
+def test_however_it_is_written_the_rows_are_the_same(case: str) -> None:
+    plain, (content, options) = data(HEAD + ROWS), FORMS[case]
+    found = data(content, **options)
+    assert found.classes == plain.classes == ("x", "y")
+    assert np.array_equal(found.labels, plain.labels)
+    assert np.array_equal(found.features, plain.features)
+
+
+def test_parquet_and_arrow_hold_the_same_rows() -> None:
+    wanted = data(HEAD + ROWS)
+    frame = polars.read_csv("a.csv")
+    frame.write_parquet("a.parquet")
+    frame.write_ipc("a.arrow")
+    for kind in ("parquet", "arrow"):
+        found = data("", name="unused.csv", type=kind, path=f"a.{kind}")
+        assert np.array_equal(found.features, wanted.features)
+        assert found.hash != wanted.hash  # the content of another file
+
+
+def test_columns_become_numbers_by_the_training_rows_alone() -> None:
+    mixed(2000).write_csv("a.csv")
+    found = data("", name="unused.csv", path="a.csv", target="churn", ignore=["spend"], id="id", test=0.2)
+    start, stop = found.splits["train"]
+    assert found.columns is not None
+    names = found.columns.feature_names()
+    train = found.features[start:stop]
+    age, miss = names.index("age"), names.index("age missing")
+    there = train[:, miss] == 0
+    assert set(np.unique(found.features[:, miss])) == {0, 1}
+    assert abs(train[there, age].mean()) < 1e-5
+    assert abs(train[there, age].std() - 1) < 1e-5
+    assert len(set(train[~there, age].tolist())) == 1  # the median
+    cities = [at for at, name in enumerate(names) if name.startswith("city")]
+    assert np.array_equal(train[:, cities].sum(1), np.ones(len(train)))
+    assert "left out, as it is the same in all training rows: constant" in found.notes
+    assert "left out, as no training row has a value: empty" in found.notes
+    assert "churn: classification, since it holds text" in found.notes
+    assert found.columns.unused == ("id", "churn", "spend", "empty", "constant")
+
+
+SCALES: dict[str, Any] = {
+    "standardize": lambda x: (x - x.mean()) / x.std(),
+    "min_max": lambda x: (x - x.min()) / (x.max() - x.min()),
+    "none": lambda x: x,
+    "log": lambda x: SCALES["standardize"](np.sign(x) * np.log1p(np.abs(x))),
+}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_scales(scale: str) -> None:
+    values = np.random.default_rng(0).normal(0, 50, 100).round(3)
+    content = "v,t\n" + "".join(f"{value},{'xy'[at % 2]}\n" for at, value in enumerate(values))
+    found = data(content, data={"validation": 0, "preprocessing": {"numeric": scale}})
+    assert np.allclose(found.features[:, 0], SCALES[scale](values), atol=1e-5)
+
+
+def test_one_column_has_options_of_its_own() -> None:
+    content = "v,w,t\n1,,x\n2,5,y\n3,5,x\n,6,y\n"
+    options = {"numeric": "none", "columns": {"v": {"missing": {"constant": -9}, "indicator": False}}}
+    found = data(content, data={"validation": 0, "preprocessing": options})
+    assert found.features.tolist() == [[1, 5, 1], [2, 5, 0], [3, 5, 0], [-9, 6, 0]]
+
+
+@pytest.mark.parametrize(
+    ("written", "days"),
+    [("2024-03-{:02}", 19783), ("{:02}.03.2024", 19783), ("{}/3/2024", 19783), ("3/{}/2024", 19783)],
+)
+def test_dates_are_days(written: str, days: int) -> None:
+    content = "d,t\n" + "".join(f"{written.format(day)},{'xy'[day % 2]}\n" for day in range(1, 29))
+    found = data(content, data={"validation": 0, "preprocessing": {"numeric": "none"}})
+    assert found.features[:, 0].tolist() == [days + day - 1 for day in range(1, 29)]
+
+
+def test_large_numbers_keep_their_differences() -> None:
+    content = "d,t\n" + "".join(f"{1700000000 + second},{'xy'[second % 2]}\n" for second in range(20))
+    found = data(content, data={"validation": 0, "preprocessing": {"numeric": "min_max"}})
+    assert np.allclose(found.features[:, 0], np.arange(20) / 19, atol=1e-6)
+
+
+def test_rare_and_unknown_categories() -> None:
+    values = ["a"] * 10 + ["b"] * 9 + ["c"] * 2
+    content = "k,t\n" + "".join(f"{value},{'xy'[at % 2]}\n" for at, value in enumerate(values))
+    columns = data(content, data={"validation": 0}).columns
+    assert columns is not None
+    assert columns.used == (Category("k", ("a", "b"), ("c",), False),)
+    found = columns.encode(polars.DataFrame({"k": ["b", "c", "new", None]}))
+    assert found.matrix.tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]]
+    assert found.unknown == {"k": 1}
+
+
+def test_splits_of_a_column_and_of_files() -> None:
+    found = data(more("s", "train", "test", "val", "train"), split="s")
+    assert {name: stop - start for name, (start, stop) in found.splits.items()} == {
+        "train": 20,
+        "validation": 10,
+        "test": 10,
+    }
+    files = data(HEAD + ROWS, test="b.csv", other=HEAD + "100,7,a,x\n3,1.5,b,y\n", data={"validation": 0})
+    assert files.splits == {"train": (0, 40), "test": (40, 42)}
+    assert files.warnings == (
+        "1 of 2 test rows are training rows too, the same in every column: what is measured on them is too good",
+    )
+
+
+def test_rows_of_a_group_stay_together() -> None:
+    Path("a.csv").write_text(GROUPED)
+    group = [number // 4 for number in range(40)]
+    for section in ({"validation": 0.2}, {"fold": {"of": 3, "number": 2}}):
+        found = data(GROUPED, test=0.2, data={**section, "groups": "g"})
+        where = {name: {group[at] for at in found.origin[slice(*rows)]} for name, rows in found.splits.items()}
+        assert set(where) == {"train", "validation", "test"}
+        assert sum(map(len, where.values())) == 10
+        assert found.columns is not None
+        assert "g" not in found.columns.names
+
+
+def test_test_rows_are_the_same_for_every_seed() -> None:
+    Path("a.csv").write_text(HEAD + ROWS)
+    source = {"type": "csv", "path": "a.csv", "target": "t", "test": 0.25}
+    made = [
+        read_data(load_mapping({"seed": seed, "data": {"source": source}, "model": {"hidden": [2]}}), Places())
+        for seed in (1, 2)
+    ]
+    tests = [found.origin[slice(*found.splits["test"])].tolist() for found in made]
+    assert tests[0] == tests[1]
+    assert made[0].hash != made[1].hash
+
+
+TASKS: dict[str, tuple[list[str], str, tuple[str, ...]]] = {
+    "text": (["no", "yes"] * 20, "classification", ("no", "yes")),
+    "few whole numbers": ([str(at % 3 + 9) for at in range(40)], "classification", ("9", "10", "11")),
+    "true and false": (["true", "false"] * 20, "classification", ("false", "true")),
+    "as written": (["1.0", "02"] * 20, "classification", ("1.0", "02")),
+    "many whole numbers": ([str(at) for at in range(40)], "regression", ()),
+    "fractions": ([str(at / 8) for at in range(40)], "regression", ()),
+}
+
+
+@pytest.mark.parametrize("case", TASKS)
+def test_the_task_is_told_from_the_target(case: str) -> None:
+    values, task, classes = TASKS[case]
+    content = "n,t\n" + "".join(f"{at},{value}\n" for at, value in enumerate(values))
+    found = data(content)
+    assert (found.task, found.classes) == (task, classes)
+
+
+def test_several_targets() -> None:
+    content = "n,p,q\n" + "".join(f"{at},{at % 2},{at % 3 % 2}\n" for at in range(40))
+    found = data(content, target=["p", "q"])
+    assert (found.task, found.targets, found.labels.shape) == ("multilabel", ("p", "q"), (40, 2))
+    assert data(content, target=["p", "q"], data={"task": "regression"}).task == "regression"
+
+
+def test_columns_survive_json() -> None:
+    columns = Columns(
+        (Numeric("n", "number", "log", 0.5, 2.0, 1.0, True), Category("k", ("a",), ("b",), True)), ("t", "id")
+    )
+    assert Columns.from_json(columns.to_json()) == columns
+    assert Columns.from_json({"type": "unit", "divide_by": 255}) is None
+    with pytest.raises(CheckpointError, match="written in version 2, and this dnnrun reads 1"):
+        Columns.from_json({**columns.to_json(), "version": 2})
+    broken = columns.to_json()
+    broken["columns"][0]["factor"] = float("nan")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        Columns.from_json(broken)
