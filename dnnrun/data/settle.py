@@ -151,6 +151,30 @@ def learn(raw: Raw, chosen: Mapping[str, np.ndarray], options: Preprocessing, co
     return Learned(columns, notes, tuple(_leaks(raw, chosen)))
 
 
+def encode(
+    raw: Raw,
+    chosen: Mapping[str, np.ndarray],
+    splits: Mapping[str, tuple[int, int]],
+    columns: Columns,
+    out: np.ndarray,
+) -> None:
+    """Write the chosen rows of a table into `out`, (rows, width) float32, each split where `splits` says.
+
+    Raises DataError for a number that is infinite or becomes so.
+    """
+    known = raw.undecoded
+    assert known is not None
+    of_test = ["test"] if raw.test else []
+    for source, where, names in (
+        (raw.train, known.where, [split for split in splits if split not in of_test]),
+        (raw.test, known.where_test, [split for split in splits if split in of_test]),
+    ):
+        if source is not None and names:
+            rows = np.concatenate([chosen[split] for split in names])
+            places = np.concatenate([np.arange(*splits[split]) for split in names])
+            columns.encode_rows(source.features, rows, out, places, where)  # type: ignore
+
+
 def _leaks(raw: Raw, chosen: Mapping[str, np.ndarray]) -> list[str]:
     """Rows of a split of its own that are training rows too."""
     known = raw.undecoded

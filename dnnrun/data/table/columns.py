@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars
 
 VERSION = 1
-BLOCK = 8192  # rows encoded in one go
+BLOCK = 2048  # rows encoded in one go
 SCALES = ("standardize", "min_max", "log", "none")
 KINDS = ("number", "boolean", "date")
 
@@ -123,39 +123,58 @@ class Columns:
                 unknown[name] = unknown.get(name, 0) + count
         return Encoded(out, unknown)
 
-    def encode_rows(self, frame: polars.DataFrame, rows: np.ndarray, out: np.ndarray, where: str) -> None:
-        """Write the rows of these numbers into `out`, (rows, width) float32."""
+    def encode_rows(
+        self, frame: polars.DataFrame, rows: np.ndarray, out: np.ndarray, places: np.ndarray, where: str
+    ) -> None:
+        """Write the rows of these numbers into the rows `places` of `out`, (..., width) float32."""
         frame = frame.select(self.names)
-        for start in range(0, len(rows), BLOCK):
-            part = rows[start : start + BLOCK]
-            self.encode_into(frame[part], out[start : start + len(part)], where, start)
+        if len(rows) < len(frame) // 4:
+            frame, rows = frame[rows], np.arange(len(rows))
+        place = np.full(len(frame), -1)
+        place[rows] = places
+        block = np.empty((BLOCK, self.width), np.float32)
+        for start in range(0, len(frame), BLOCK):  # rows of the matrix move faster than those of a frame
+            there = place[start : start + BLOCK]
+            part = block[: len(there)]
+            self.encode_into(frame.slice(start, BLOCK), part, where, start)
+            kept = there >= 0
+            out[there[kept]] = part if kept.all() else part[kept]
 
     def encode_into(self, frame: polars.DataFrame, out: np.ndarray, where: str = "", first: int = 0) -> dict[str, int]:
         """Write the rows into `out`, (rows, width) float32; how many unknown categories each column had."""
-        numeric = self._numeric
-        if numeric.names:
-            values = numbers(frame, numeric.names).to_numpy()
-            self._numbers(values, out, where, first)
+        if self._numeric.names:
+            self._numbers(self._values(frame), out, where, first)
         return self._categories(frame, out)
+
+    def _values(self, frame: polars.DataFrame) -> np.ndarray:
+        """The numeric columns, (rows, columns) float64, or float32 where all of them are; NaN where one is missing."""
+        import polars
+
+        names = self._numeric.names
+        schema = frame.schema
+        if all(schema[name] == polars.Float32 for name in names):
+            return frame.select(names).to_numpy()
+        return numbers(frame, names).to_numpy()
 
     def _numbers(self, values: np.ndarray, out: np.ndarray, where: str, first: int) -> None:
         numeric = self._numeric
-        missing = np.isnan(values)
-        any_missing = missing.any()
-        if any_missing:
-            values = np.where(missing, numeric.fill, values)
-        if len(numeric.log):
-            part = values[:, numeric.log]
-            if not values.flags.writeable:
-                values = values.copy()
-            values[:, numeric.log] = np.sign(part) * np.log1p(np.abs(part))
+        offset, factor, fill = (part.astype(values.dtype) for part in (numeric.offset, numeric.factor, numeric.fill))
+        missing = None
+        if not math.isfinite(values.sum()):
+            missing = np.isnan(values)
+            values = np.where(missing, fill, values)
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = (values - numeric.offset) * numeric.factor
+            if len(numeric.log):
+                values = values.copy()
+                values[:, numeric.log] = np.sign(values[:, numeric.log]) * np.log1p(np.abs(values[:, numeric.log]))
+            scaled = values - offset
+            scaled *= factor
             out[:, numeric.places] = scaled
+            total = out[:, numeric.places].sum()
         if len(numeric.indicators):
-            out[:, numeric.indicators] = missing[:, numeric.indicated] if any_missing else 0
-        if not np.isfinite(scaled).all() or not np.isfinite(out[:, numeric.places]).all():
-            row, column = np.argwhere(~np.isfinite(out[:, numeric.places]))[0]
+            out[:, numeric.indicators] = 0 if missing is None else missing[:, numeric.indicated]
+        if not math.isfinite(total) and not (finite := np.isfinite(out[:, numeric.places])).all():
+            row, column = np.argwhere(~finite)[0]
             said = f"{where}: " if where else ""
             raise DataError(
                 f"{said}row {first + row + 1:,}, column {numeric.names[column]!r}: {values[row, column]:g} is "

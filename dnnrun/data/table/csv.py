@@ -121,19 +121,22 @@ class Csv:
             sample = pl.read_csv(self._source(), columns=list(columns), n_rows=SAMPLE, **self._options())
         except pl.exceptions.PolarsError as error:
             raise self._told(error) from None
+        guessed = [
+            name for name in sample.columns if name not in written and types.get(name.strip()) in (None, "number")
+        ]
+        text = pl.col(guessed).str.strip_chars()
+        if self.form.decimal == ",":
+            text = text.str.replace(",", ".", literal=True)
+        values = sample.select(text.cast(pl.Float64, strict=False))
+        lost = values.null_count().row(0) if guessed else ()
+        spread, largest = values.select(pl.all().std(ddof=0)), values.select(pl.all().abs().max())
         found = {}
-        for series in sample.get_columns():
-            kind = types.get(series.name.strip())
-            if series.name in written or kind not in (None, "number"):
+        for name, missing in zip(guessed, lost, strict=True):
+            if missing == len(sample) or missing > sample[name].null_count():
                 continue
-            if self.form.decimal == ",":
-                series = series.str.replace(",", ".", literal=True)
-            values = series.str.strip_chars().cast(pl.Float64, strict=False).drop_nulls()
-            if not len(values) or len(values) < len(series) - series.null_count():
-                continue
-            spread, largest = values.std(ddof=0), values.abs().max()
-            fine = largest == 0 or 2**-24 * largest < 1e-3 * spread  # type: ignore[operator]
-            found[series.name] = pl.Float32 if fine else pl.Float64
+            most = largest[name].item()
+            fine = most == 0 or 2**-24 * most < 1e-3 * spread[name].item()
+            found[name] = pl.Float32 if fine else pl.Float64
         return found
 
     def _as_text(self, columns: Sequence[str], first: Exception) -> polars.DataFrame:
