@@ -162,18 +162,21 @@ class Trained:
         if x.dtype.kind not in "biuf":
             raise DataError(f"inputs of type {x.dtype}; wanted numbers")
         scaling = Scaling.from_json(self.checkpoint.manifest["preprocessing"])
-        pieces = []
+        pieces: list[tuple[Any, int]] = []  # as the device has them, so that it computes while the next one is made
         for at in range(0, len(x), block):
             piece = x[at : at + block]
             if resized:
                 piece = resize(piece, resized)
-            padded = np.zeros((block, piece.shape[1]), np.float32)
-            with np.errstate(over="ignore"):
-                padded[: len(piece)] = scaling.apply(piece)
-            if len(bad := np.flatnonzero(~np.isfinite(padded).all(1))):
+            padded = piece
+            if self.columns is None or len(piece) < block:
+                padded = np.zeros((block, piece.shape[1]), np.float32)
+                with np.errstate(over="ignore"):
+                    padded[: len(piece)] = scaling.apply(piece)
+            if not np.isfinite(padded.sum()) and len(bad := np.flatnonzero(~np.isfinite(padded).all(1))):
                 raise DataError(f"inputs with nan or infinity, first in row {at + bad[0]}; wanted finite numbers")
-            pieces.append(np.asarray(self._forward(padded))[: len(piece)])
-        return np.concatenate(pieces) if pieces else np.zeros((0, self.architecture.outputs), np.float32)
+            pieces.append((self._forward(padded), len(piece)))
+        empty = np.zeros((0, self.architecture.outputs), np.float32)
+        return np.concatenate([empty, *(np.asarray(made)[:count] for made, count in pieces)])
 
     def predict_proba(self, x: Any) -> np.ndarray:
         """The probability of each class, (rows, classes) float32."""

@@ -43,10 +43,7 @@ def mixed(rows: int = 20_000, seed: int = 0) -> polars.DataFrame:
             "age": np.where(rng.random(rows) < 0.05, np.nan, age.round(1)),
             "income": np.where(hidden, np.nan, income.round(2)),
             "city": [CITIES[number] for number in city],
-            "plan": [
-                (None if gone else ("basic", "plus", "pro")[kind])
-                for kind, gone in zip(plan, rng.random(rows) < 0.03, strict=True)
-            ],
+            "plan": plans,
             "member": member,
             "joined": np.datetime64("2014-01-01") + joined.astype("timedelta64[D]"),
             "visits": visits,

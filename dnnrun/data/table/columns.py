@@ -153,8 +153,8 @@ class Columns:
         names = self._numeric.names
         schema = frame.schema
         if all(schema[name] == polars.Float32 for name in names):
-            return frame.select(names).to_numpy()
-        return numbers(frame, names).to_numpy()
+            return (frame if names == frame.columns else frame.select(names)).to_numpy(order="c")
+        return numbers(frame, names).to_numpy(order="c")
 
     def _numbers(self, values: np.ndarray, out: np.ndarray, where: str, first: int) -> None:
         numeric = self._numeric
@@ -167,7 +167,10 @@ class Columns:
             if len(numeric.log):
                 values = values.copy()
                 values[:, numeric.log] = np.sign(values[:, numeric.log]) * np.log1p(np.abs(values[:, numeric.log]))
-            scaled = values - offset
+            if isinstance(numeric.places, slice) and values.dtype == np.float32:
+                scaled = np.subtract(values, offset, out=out[:, numeric.places])
+            else:
+                scaled = values - offset
             scaled *= factor
             out[:, numeric.places] = scaled
             total = out[:, numeric.places].sum()

@@ -60,7 +60,12 @@ def fitting(frame: polars.DataFrame, columns: Columns, where: str, first: int = 
     """The columns that the network was trained on, as they were typed then. Raises DataError."""
     columns.check_names(frame.columns, where)
     kinds: dict[str, Any] = {column.name: column.kind for column in columns.used}
-    return typed(frame.select(columns.names), kinds, where, first=first)
+    if list(columns.names) != frame.columns:
+        frame = frame.select(columns.names)
+    schema = frame.schema
+    if all(schema[name].is_float() and kind == "number" for name, kind in kinds.items()):
+        return frame
+    return typed(frame, kinds, where, first=first)
 
 
 def _column(values: Any) -> Any:
