@@ -16,12 +16,15 @@ from dnnrun.data.section import Divide
 from dnnrun.data.select import Dataset, select
 from dnnrun.data.source import Places
 from dnnrun.data.table.columns import Columns
+from dnnrun.data.targets import TargetScale, fit_targets
+from dnnrun.data.weigh import row_weights
 from dnnrun.errors import DataError, DeviceError, MemoryShort, SpecError, TransferError
 from dnnrun.foreign import is_foreign, open_donor
 from dnnrun.nn.architecture import OUTPUTS, Architecture, is_kernel, lay_out
 from dnnrun.optim.schedule import MOST_STEPS, Horizon
 from dnnrun.spec.sections import Spec, Train
 from dnnrun.store.find import find_checkpoint, located
+from dnnrun.supervision import check_metric, outputs_for, supervised
 from dnnrun.train.device import Machine, chosen, free_memory, prepare, total_memory
 from dnnrun.transfer import plan as transfers
 from dnnrun.transfer.checkpoint_donor import donor_of
@@ -77,8 +80,8 @@ def plan_transfer(spec: Spec, places: Places, dataset: Dataset | None = None) ->
     dataset = dataset or read_data(spec, places)
     _, resize, notes = _inputs_of(spec, donors, dataset)
     width = math.prod(resize["to"]) if resize else dataset.width
-    architecture = lay_out(spec.model, width, len(dataset.names))
-    plan = transfers.make_plan(spec.transfer, architecture, donors, _ahead(spec, dataset.classes))
+    architecture = lay_out(spec.model, width, outputs_for(spec, dataset))
+    plan = transfers.make_plan(spec.transfer, architecture, donors, _ahead(spec, dataset))
     return replace(plan, notes=(*notes, *plan.notes))
 
 
@@ -98,8 +101,9 @@ def _inputs_of(
     return inputs_of(spec.transfer, donors, dataset, scale, first)
 
 
-def _ahead(spec: Spec, classes: Sequence[str]) -> transfers.Ahead:
-    return transfers.Ahead(spec.train.epochs, _patience(spec), spec.train.optimizer.model_dump(mode="json"), classes)
+def _ahead(spec: Spec, dataset: Dataset) -> transfers.Ahead:
+    optimizer = spec.train.optimizer.model_dump(mode="json")
+    return transfers.Ahead(spec.train.epochs, _patience(spec), optimizer, dataset.names, dataset.task)
 
 
 def _patience(spec: Spec) -> int | None:
@@ -172,7 +176,6 @@ def assemble(
         reading = pool.submit(read, spec, places)
         machine = prepare(spec.train.device, spec.train.threads, cache, threads, devices or spec.train.devices)
         from dnnrun.nn.network import Split
-        from dnnrun.train.task import Classification
 
         dataset = reading.result()
     if manifest is not None and (settled := Columns.from_json(manifest["preprocessing"])) not in (
@@ -190,19 +193,20 @@ def assemble(
 
         dataset = replace(dataset, features=resized(dataset.features, resize), image=tuple(resize["to"]))
     scaling = scaling or fit_scaling(spec.data.scale, dataset)
-    if dataset.task != "classification":
-        raise DataError(f"data.task: {dataset.task} cannot be trained yet; use classification")
-    architecture = lay_out(spec.model, dataset.width, len(dataset.names))
+    architecture = lay_out(spec.model, dataset.width, outputs_for(spec, dataset))
     objective, plan = course_of(spec, dataset)  # a batch beyond the data is told as that, not as too much memory
+    row_weights(dataset, spec.train.class_weights)  # raises here, before there is a run directory
     check_memory(architecture, spec.train.batch_size)
     _check_shares(spec.train.batch_size, machine)
     _check_stream(spec, architecture)
     split = Split(architecture, spec.train.precision)
-    task = Classification(split, spec.train.loss.build(), spec.train.loss.evaluation().build())
+    targets = TargetScale.from_json(manifest["target_scale"]) if manifest and manifest.get("target_scale") else None
+    targets = targets or fit_targets(dataset)
+    task = supervised(spec, dataset, split, targets)
     outputs = places.cache and places.cache / "outputs"
     parts = Assembly(
         spec, machine, dataset, scaling, architecture, objective, plan,
-        task, outputs, _spread(machine), resize=resize,
+        task, outputs, _spread(machine), resize=resize, targets=targets,
     )  # fmt: skip
     parts.notes += notes
     _phases(parts, donors, manifest)
@@ -212,7 +216,7 @@ def assemble(
 def _phases(parts: Assembly, donors: list[Donor], manifest: Mapping[str, Any] | None) -> None:
     options, names = parts.spec.transfer, parts.architecture.names
     if options and donors:
-        ahead = _ahead(parts.spec, parts.dataset.classes)
+        ahead = _ahead(parts.spec, parts.dataset)
         plan = transfers.make_plan(options, parts.architecture, donors, ahead)
         parts.reuse = replace(plan, notes=(*parts.notes, *plan.notes))
         parts.transfer, parts.phases = parts.reuse.as_json(), parts.reuse.phases
@@ -275,7 +279,9 @@ def objective_of(options: Train, steps: int) -> Objective:
 
 def _monitor(spec: Spec, dataset: Dataset) -> str:
     wanted = spec.train.monitor
-    if wanted is None:
+    if wanted is not None:
+        check_metric(wanted, "train.monitor", dataset.task)
+    else:
         return "validation.loss" if "validation" in dataset.splits else "train.loss"
     if wanted.startswith("validation") and "validation" not in dataset.splits:
         raise DataError(f"train.monitor: {wanted} wants validation rows, and data.validation leaves none")

@@ -13,6 +13,7 @@ import numpy as np
 from dnnrun.cached import cached_features
 from dnnrun.data.scale import Scaling
 from dnnrun.data.select import Dataset
+from dnnrun.data.targets import TargetScale
 from dnnrun.data.weigh import row_weights
 from dnnrun.errors import RunFailed
 from dnnrun.nn.architecture import OUTPUTS, Architecture
@@ -37,7 +38,7 @@ class Assembly:
     """What a run computes with. `program` and `data` are those of the phase entered last.
 
     `transfer` is the plan of a transfer as JSON, `resize` how images are resized, both None where nothing is. `spread`
-    are the devices that share every batch, None where one has it all.
+    are the devices that share every batch, None where one has it all. `targets` is how a regression's are scaled.
     """
 
     spec: Spec
@@ -53,6 +54,7 @@ class Assembly:
     reuse: transfers.Plan | None = None
     transfer: dict[str, Any] | None = None
     resize: Mapping[str, Any] | None = None
+    targets: TargetScale | None = None
     phases: Sequence[Phase] = ()
     notes: list[str] = field(default_factory=list)
     program: Program = field(init=False)
@@ -83,13 +85,14 @@ class Assembly:
     def raw(self) -> dict[str, Any]:
         """The fields of Batches but their order, as the first layer takes them."""
         offset, factor = self.scaling.offset_factor()
+        labels = self.dataset.labels if self.targets is None else self.targets.standardize(self.dataset.labels)
         return {
             "features": self.dataset.features,
-            "labels": self.dataset.labels,
+            "labels": labels,
             "offset": offset,
             "factor": factor,
             "key": key_words(self.spec.seed, "step"),
-            "weights": row_weights(self.dataset),
+            "weights": self._weights(),
         }
 
     def in_order(self, epoch: int) -> Batches | Shares | Epoch:
@@ -97,6 +100,10 @@ class Assembly:
         from dnnrun.train.stream import Stream
 
         return self.data.epoch(epoch) if isinstance(self.data, Stream) else self.batches(epoch)
+
+    def _weights(self) -> np.ndarray | None:
+        """How much each row counts in what is minimised, (rows,)."""
+        return row_weights(self.dataset, self.spec.train.class_weights)
 
     def batches(self, epoch: int) -> Batches | Shares:
         """All rows, where they are not streamed, in the order of this epoch."""
@@ -210,6 +217,12 @@ class Assembly:
         program = Program(self.task, self.objective, frozenset(self.task.names))
         return program.evaluate(dict(tensors), self.rows, *self.dataset.splits[split])
 
+    def outputs_whole(self, tensors: Mapping[str, Any], split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Of the whole network with these tensors: its outputs on a split, (rows, outputs), and each row's loss."""
+        from dnnrun.train.outputs import outputs
+
+        return outputs(self.task, dict(tensors), self.raw(), *self.dataset.splits[split])
+
     @property
     def starts_frozen(self) -> bool:
         """Whether some layers do not learn at first."""
@@ -275,6 +288,7 @@ class Assembly:
             "preprocessing": data.columns.to_json() if data.columns else self.scaling.to_json(),
             "data_hash": data.hash,
             "seed": self.spec.seed,
+            "target_scale": self.targets and self.targets.to_json(),
             "resize": self.resize,
             "transfer": self.transfer,
         }
@@ -282,12 +296,21 @@ class Assembly:
     def account(self) -> str:
         """The data in a line."""
         rows = ", ".join(f"{stop - start:,} {split}" for split, (start, stop) in self.dataset.splits.items())
-        text = f"{rows} rows of {self.dataset.width} features, {len(self.dataset.classes)} classes; {self._prepared()}"
+        text = f"{rows} rows of {self.dataset.width} features, {self._told()}; {self._prepared()}"
         return text + (f"; streamed, {self.spec.data.stream:,} rows at a time" if self.spec.data.stream else "")
 
     def _prepared(self) -> str:
         columns = self.dataset.columns
         return self.scaling.type if columns is None else f"from {len(columns.used)} columns of a table"
+
+    def _told(self) -> str:
+        """The task, and by what it is known."""
+        data, stated = self.dataset, self.spec.data.task is not None
+        count, kind = len(data.names), {"classification": "classes", "multilabel": "labels", "regression": "targets"}
+        what = f"{count} {kind[data.task] if count != 1 else 'target'}"
+        return (
+            what if data.task == "classification" else f"{data.task} of {what} ({'stated' if stated else 'inferred'})"
+        )
 
     def network_account(self) -> str:
         """The network in a line."""

@@ -62,6 +62,12 @@ class Import:
     def path(self) -> Path:
         return self.network.path
 
+    @property
+    def task(self) -> str:
+        """As a file of ours says; another one is taken for a classification."""
+        said = self.network.own.get("task")
+        return said if said in ("multilabel", "regression") else "classification"
+
     def manifest(self) -> dict[str, Any]:
         """What the checkpoint says of the network."""
         largest = self.preprocessing.get("divide_by") if self.network.image else None
@@ -71,7 +77,10 @@ class Import:
             "layers": list(self.architecture.names),
             "features": self.architecture.features,
             "image": self.network.image and list(self.network.image),
-            "classes": list(self.classes),
+            "classes": list(self.classes) if self.task == "classification" else [],
+            "task": self.task,
+            "targets": [] if self.task == "classification" else list(self.classes),
+            "outputs": self.architecture.outputs,
             "largest": own if isinstance(own, (int, float)) else largest,
             "preprocessing": dict(self.preprocessing),
             "data_hash": None,
@@ -218,7 +227,9 @@ def _activation(name: str | None) -> Activation | None:
 
 
 def _classes(network: ForeignNetwork, wanted: Wanted, outputs: int) -> tuple[str, ...]:
-    own = network.own.get("classes")
+    own = network.own.get("classes") or network.own.get("targets")
+    if isinstance(own, list) and len(own) == 2 and outputs == 1:
+        outputs = 2  # one logit tells two classes apart
     found = wanted.classes or (own if isinstance(own, list) else None)
     if found is None:
         return tuple(str(number) for number in range(outputs))

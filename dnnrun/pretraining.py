@@ -25,6 +25,7 @@ from dnnrun.pretrain.pictures import png, tiles
 from dnnrun.pretrain.scheme import Scheme
 from dnnrun.pretrain.stage import Stage
 from dnnrun.spec.sections import Spec
+from dnnrun.supervision import outputs_for
 from dnnrun.transfer.options import PRETRAIN, Transfer
 from dnnrun.transfer.phases import Phase, phases_of
 
@@ -131,7 +132,7 @@ def check_fine_tuning(spec: Spec, pretraining: Pretraining, dataset: Dataset) ->
         )
     tuned = fine_tuning(spec)
     assert tuned.transfer is not None
-    architecture = lay_out(spec.model, dataset.width, len(dataset.names))
+    architecture = lay_out(spec.model, dataset.width, outputs_for(spec, dataset))
     reused = [name for name in architecture.names if re.fullmatch(tuned.transfer.reuse, name)]
     if absent := [name for name in reused if name not in pretraining.layers]:
         raise SpecError(
@@ -167,6 +168,10 @@ class StageAssembly(Assembly):
         found = initial_tensors(replace(self.stage.encoder, layers=layers), self.spec.seed)
         found |= {t.name: np.full(t.shape, t.start, np.float32) for t in self.stage.extra}
         return {name: self.before.get(name, value) for name, value in found.items()}
+
+    def _weights(self) -> None:
+        """What is learned before the labels counts every row the same."""
+        return None
 
     def compare(self, record: dict[str, Any], tensors: Mapping[str, Any]) -> None:
         rows = np.diff(self.dataset.splits.get("validation", (0, 0))).item()

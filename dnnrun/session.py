@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -45,11 +45,13 @@ class Result:
     parameters: Mapping[str, int]
     transfer: Mapping[str, Any] | None = None
     stages: Sequence[Mapping[str, Any]] | None = None
+    baseline: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What `train --json` prints; `transfer` only where layers were reused, `stages` where some were pretrained."""
+        """What `train --json` prints; `transfer` only where layers were reused, `stages` where some were pretrained,
+        `baseline` where the spec asks for one."""
         found = {**asdict(self), "run": str(self.run)}
-        for part in ("transfer", "stages"):
+        for part in ("transfer", "stages", "baseline"):
             if found[part] is None:
                 del found[part]
         return found
@@ -241,11 +243,19 @@ class Session:
         metrics = {split: parts.evaluate(final, split) for split in parts.dataset.splits if split not in self.unseen}
         self.parts.finish(self.directory.path, final, metrics)
         self._save(state, progress, final)
-        result = self._result("done", state, progress, metrics)
+        result = replace(self._result("done", state, progress, metrics), baseline=self._baseline(metrics))
         if self.team.lead:
             events.append(self.directory.metrics, {"event": "final", "step": result.steps, **metrics})
         self.journal.end("done", result=result.as_json())
         return result
+
+    def _baseline(self, splits: Iterable[str]) -> dict[str, Any] | None:
+        """What is reached without a network, where the spec asks for it."""
+        if not self.spec.eval.baseline or self.parts.stage_name or not self.team.lead:
+            return None
+        from dnnrun.baseline import as_json, baselines
+
+        return as_json(baselines(self.parts.dataset, self.parts.scaling, splits))
 
     def _check_frozen(self, final: Mapping[str, Any]) -> None:
         """What never learned must be what it was, bit for bit; that it is is kept in meta.json."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnrun.baseline import as_json, baselines
 from dnnrun.data.scale import Scaling
 from dnnrun.data.source import Places
 from dnnrun.data.table.columns import Columns
 from dnnrun.data.table.frames import as_frame, encode, fitting, is_frame
+from dnnrun.data.targets import TargetScale
 from dnnrun.errors import CheckpointError, DataError
+from dnnrun.measure import measure
 from dnnrun.nn.architecture import Architecture, lay_out, layer_of
 from dnnrun.spec.load import load_mapping
 from dnnrun.spec.sections import Spec
@@ -33,21 +36,35 @@ SPLITS = ("test", "validation", "train")  # in the order that eval prefers them
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics of a checkpoint on one split."""
+    """Metrics of a checkpoint on one split, each with its 95% interval; `each` is told class by class, or of a
+    regression target by target; `confusion` is (true, predicted)."""
 
     checkpoint: Path
     split: str
     examples: int
     metrics: Mapping[str, float]
+    task: str
+    intervals: Mapping[str, tuple[float, float]]
+    each: Sequence[Mapping[str, Any]]
+    confusion: np.ndarray | None = None
+    baseline: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What `eval --json` prints."""
-        return {
+        found = {
             "checkpoint": str(self.checkpoint),
             "split": self.split,
             "examples": self.examples,
             "metrics": dict(self.metrics),
+            "task": self.task,
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "per_target" if self.task == "regression" else "per_class": [dict(entry) for entry in self.each],
         }
+        if self.confusion is not None:
+            found["confusion_matrix"] = self.confusion.tolist()
+        if self.baseline is not None:
+            found["baseline"] = self.baseline
+        return found
 
 
 @dataclass(frozen=True)
@@ -66,8 +83,18 @@ class Trained:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class names, in the order of the outputs."""
+        """The class names, in the order of the outputs; () where the task is no classification."""
         return tuple(self.checkpoint.manifest["classes"])
+
+    @property
+    def task(self) -> str:
+        """classification, multilabel or regression."""
+        return self.checkpoint.manifest.get("task", "classification")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the labels or targets, in the order of the outputs; () of a classification."""
+        return tuple(self.checkpoint.manifest.get("targets", ()))
 
     @cached_property
     def tensors(self) -> dict[str, np.ndarray]:
@@ -126,18 +153,31 @@ class Trained:
         return whole(raw, target, self.columns)
 
     def told(self, x: np.ndarray, proba: bool) -> polars.DataFrame:
-        """What is predicted for `inputs`: a column `prediction`, and with `proba` a `probability_<class>` for each."""
+        """What is predicted for `inputs`: a column `prediction`, and with `proba` a `probability_<class>` for each.
+
+        Of several labels or targets a column `prediction_<name>` for each. Raises DataError for probabilities of a
+        regression.
+        """
         import polars as pl
 
-        logits = self.outputs(x)
-        found = {"prediction": pl.Series(self._class_names()[logits.argmax(1)])}
+        if proba and self.task == "regression":
+            raise DataError(f"--proba: {self.checkpoint.folder}: a regression has no probabilities; leave it out")
+        outputs = self.outputs(x)
+        said = self._said(outputs)
+        if said.ndim == 1:
+            found = {"prediction": pl.Series(said)}
+        else:
+            found = {f"prediction_{name}": pl.Series(said[:, at]) for at, name in enumerate(self.targets)}
         if proba:
-            probabilities = softmax(logits)
-            found |= {f"probability_{name}": probabilities[:, at] for at, name in enumerate(self.classes)}
+            told = probabilities(outputs, self.task)
+            names = self.classes or self.targets
+            found |= {f"probability_{name}": pl.Series(told[:, at]) for at, name in enumerate(names)}
         return pl.DataFrame(found)
 
     def logits(self, x: Any) -> np.ndarray:
-        """The outputs before the softmax, (rows, classes) float32, for raw inputs.
+        """What the network puts out, (rows, outputs) float32, for raw inputs.
+
+        Of classes and labels before the softmax or logistic function, of a regression the standardized targets.
 
         These are rows (rows, features), or for a network of a table a data frame of polars or pandas, or a mapping of
         columns by name.
@@ -145,7 +185,7 @@ class Trained:
         return self.outputs(self.inputs(x))
 
     def outputs(self, x: Any) -> np.ndarray:
-        """The outputs before the softmax, (rows, classes) float32, for what `inputs` gives."""
+        """What `logits` gives, (rows, outputs) float32, for what `inputs` gives."""
         from dnnrun.train.resize import resize
         from dnnrun.train.state import EVALUATION_BLOCK as block
 
@@ -179,16 +219,38 @@ class Trained:
         return np.concatenate([empty, *(np.asarray(made)[:count] for made, count in pieces)])
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """The probability of each class, (rows, classes) float32."""
-        return softmax(self.logits(x))
+        """The probability of each class, (rows, classes) float32; of several labels that of each, (rows, labels).
+
+        Raises DataError for a regression, which has none.
+        """
+        if self.task == "regression":
+            raise DataError(f"{self.checkpoint.folder}: a regression has no probabilities; use predict")
+        return probabilities(self.logits(x), self.task)
 
     def predict(self, x: Any) -> np.ndarray:
-        """The most probable class of each row, (rows,): numbers where every class name is one, else names."""
-        return self._class_names()[self.logits(x).argmax(1)]
+        """The most probable class of each row, (rows,): numbers where every class name is one, else names.
+
+        Of several labels 0 or 1 each, (rows, labels) int32; of a regression the target in its units, (rows,) float32,
+        or (rows, targets) where there are several.
+        """
+        return self._said(self.logits(x))
+
+    def _said(self, outputs: np.ndarray) -> np.ndarray:
+        if self.task == "regression":
+            found = self.in_units(outputs)
+            return found[:, 0] if found.shape[1] == 1 else found
+        if self.task == "multilabel":
+            return (outputs > 0).astype(np.int32)
+        return self._class_names()[chosen(outputs)]
 
     def _class_names(self) -> np.ndarray:
         numeric = all(name.isdecimal() and str(int(name)) == name for name in self.classes)
         return np.array([int(name) for name in self.classes] if numeric else self.classes)
+
+    def in_units(self, outputs: np.ndarray) -> np.ndarray:
+        """A regression's outputs (rows, targets) in the units of the targets, float32."""
+        scale = self.checkpoint.manifest.get("target_scale")
+        return TargetScale.from_json(scale).restore(outputs) if scale else outputs
 
     @cached_property
     def _forward(self) -> Any:
@@ -201,10 +263,19 @@ class Trained:
         return jax.jit(lambda x: network(x))
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities (rows, classes) of logits."""
-    powers = np.exp(logits - logits.max(1, keepdims=True))
+def probabilities(outputs: np.ndarray, task: str) -> np.ndarray:
+    """The probability of each class or label, (rows, names), of outputs (rows, outputs), in their type."""
+    if task == "multilabel" or outputs.shape[1] == 1:
+        small = np.exp(-np.abs(outputs))  # never more than 1
+        yes = np.where(outputs >= 0, 1, small) / (1 + small)
+        return yes if task == "multilabel" else np.concatenate([1 - yes, yes], axis=1)
+    powers = np.exp(outputs - outputs.max(1, keepdims=True))
     return powers / powers.sum(1, keepdims=True)
+
+
+def chosen(outputs: np.ndarray) -> np.ndarray:
+    """The number of the most probable class, (rows,), of outputs (rows, outputs)."""
+    return (outputs[:, 0] > 0).astype(np.int64) if outputs.shape[1] == 1 else outputs.argmax(1)
 
 
 def load(checkpoint: str | Path) -> Trained:
@@ -222,7 +293,7 @@ def evaluate(
     device: str = "auto",
     cache: Path | None = None,
 ) -> Evaluation:
-    """Loss and accuracy of a checkpoint on a split of its own data: test, else validation, else train.
+    """Metrics of a checkpoint on a split of its own data: test, else validation, else train.
 
     `data` is a file of a table to evaluate on instead, all its rows, with the columns of the training table, the target
     among them. Raises CheckpointError for a damaged or missing checkpoint, DataError for a split that the data has not.
@@ -246,9 +317,24 @@ def evaluate(
         raise DataError(f"{trained.checkpoint.folder}: {misfit}: the data is not of the kind that it was trained on")
     if data is None and manifest["data_hash"] not in (None, parts.dataset.hash) and watcher:
         watcher.warn("the data is not what this network was trained with; the numbers are of the data as it is now")
-    chosen = split or next(name for name in SPLITS if name in parts.dataset.splits)
-    start, stop = parts.dataset.splits.get(chosen, (0, 0))
+    name = split or next(name for name in SPLITS if name in parts.dataset.splits)
+    start, stop = parts.dataset.splits.get(name, (0, 0))
     if start == stop:
-        raise DataError(f"--split {chosen}: there are none of these rows; there are {', '.join(parts.dataset.splits)}")
-    metrics = parts.evaluate_whole(tensors, chosen)
-    return Evaluation(trained.checkpoint.folder, chosen if data is None else str(data), stop - start, metrics)
+        raise DataError(f"--split {name}: there are none of these rows; there are {', '.join(parts.dataset.splits)}")
+    metrics = parts.evaluate_whole(tensors, name)
+    outputs, losses = parts.outputs_whole(tensors, name)
+    outputs = outputs if parts.targets is None else parts.targets.restore(outputs)
+    rows = parts.dataset
+    found = measure(rows.task, outputs, rows.rows(name).labels, rows.names, losses)
+    beside = spec.eval.baseline and data is None  # which of other rows knows no training rows
+    return Evaluation(
+        checkpoint=trained.checkpoint.folder,
+        split=name if data is None else str(data),
+        examples=stop - start,
+        metrics={**metrics, **{key: value for key, value in found.metrics.items() if key not in metrics}},
+        task=rows.task,
+        intervals=found.intervals,
+        each=found.each,
+        confusion=found.confusion,
+        baseline=as_json(baselines(rows, parts.scaling, [name])) if beside else None,
+    )

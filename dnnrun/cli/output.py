@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, TextIO
 
@@ -84,6 +84,16 @@ def table(rows: Iterable[Sequence[str]]) -> list[str]:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
         for row in rows
     ]
+
+
+def score(metrics: Mapping[str, float] | None) -> str:
+    """The accuracy, or under its name what a model without one is measured by."""
+    from dnnrun.metric import chief
+
+    name = chief(metrics or {})
+    if not metrics or name == "loss":
+        return "-"
+    return f"{metrics[name]:.4f}" if name == "accuracy" else f"{name} {metrics[name]:.4g}"
 
 
 def _safe(text: str, stream: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dnnrun.cli.output import Json, data, data_json, table, talk
+from dnnrun.cli.output import Json, data, data_json, score, table, talk
 from dnnrun.cli.places import RunsDir
 
 
@@ -26,9 +26,7 @@ def runs(runs_dir: RunsDir = Path("runs"), as_json: Json = False) -> None:
     lines = [["run", "status", "epochs", "validation", "test", "examples/s"]]
     for row in found:
         metrics = row["metrics"]
-        scores = [
-            f"{metrics[s]['accuracy']:.4f}" if "accuracy" in metrics.get(s, {}) else "-" for s in ("validation", "test")
-        ]
+        scores = [score(metrics.get(s)) for s in ("validation", "test")]
         rate = row["examples_per_s"]
         lines.append([row["run"], row["status"], str(row["epochs"]), *scores, f"{rate:,.0f}" if rate else "-"])
     data("\n".join(table(lines)))

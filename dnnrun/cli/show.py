@@ -10,6 +10,7 @@ from dnnrun.cli.output import Json, data, data_json, table
 from dnnrun.cli.places import DataDir
 
 if TYPE_CHECKING:
+    from dnnrun.data.select import Dataset
     from dnnrun.nn.architecture import Architecture
 
 
@@ -27,20 +28,22 @@ def show(
     from dnnrun.data.scale import fit
     from dnnrun.nn.architecture import lay_out
     from dnnrun.spec.load import dump, load
+    from dnnrun.supervision import outputs_for
 
     loaded = load(spec, overrides or ())
     dataset = read_data(loaded, find_places(data_dir))
     scaling = fit(loaded.data.scale, dataset)
-    architecture = lay_out(loaded.model, dataset.width, len(dataset.names))
+    architecture = lay_out(loaded.model, dataset.width, outputs_for(loaded, dataset))
     rows = {split: stop - start for split, (start, stop) in dataset.splits.items()}
     if as_json:
         network = _network(architecture)
         about = {"rows": rows, "features": dataset.width, "classes": list(dataset.classes), "scaling": scaling.type}
+        about |= {"task": dataset.task, "targets": list(dataset.targets)}
         data_json({"spec": loaded.model_dump(mode="json"), "data": about, "network": network})
         return
     data(dump(loaded))
     counts = ", ".join(f"{count:,} {split}" for split, count in rows.items())
-    data(f"data: {counts} rows of {dataset.width} features, {len(dataset.classes)} classes, scaling {scaling.type}\n")
+    data(f"data: {counts} rows of {dataset.width} features, {_told(dataset)}, scaling {scaling.type}\n")
     lines = [["layer", "in", "units", "activation", "initializer", "batch norm", "dropout", "parameters"]]
     for layer in architecture.layers:
         count = sum(tensor.size for tensor in layer.tensors if not tensor.statistic)
@@ -65,6 +68,12 @@ def show(
         f"\n{len(trainable)} trainable and {len(architecture.tensors)} global variables; "
         f"{architecture.parameters():,} parameters"
     )
+
+
+def _told(dataset: Dataset) -> str:
+    if dataset.task == "classification":
+        return f"{len(dataset.classes)} classes"
+    return f"{dataset.task} of {', '.join(dataset.targets)}"
 
 
 def _network(architecture: Architecture) -> dict[str, Any]:

@@ -60,8 +60,10 @@ def sweep(
     """Run many trials of a spec over seeds, and compare them."""
     from dnnrun.cli.signals import Signals
     from dnnrun.cli.sweeping import Sweeping
+    from dnnrun.data.places import find_places
     from dnnrun.errors import SpecError
     from dnnrun.spec.load import load
+    from dnnrun.sweep.plan import settled
     from dnnrun.sweep.run import run_sweep
 
     given = _options(
@@ -76,6 +78,7 @@ def sweep(
     loaded = load(spec, [*given, *(overrides or ())])
     if loaded.sweep is None:
         raise SpecError([f"{spec}: no sweep: section; say what to try, with --grid, --range or --seeds"])
+    loaded = settled(loaded, find_places(data_dir))
     chosen = choose_engine(loaded, engine, address, jobs)
     with Sweeping(loaded) as heard:
         found = run_sweep(
@@ -162,6 +165,7 @@ _WANTED = {
 
 
 def _show(found: SweepRun, against_scratch: bool) -> None:
+    from dnnrun.metric import chief
     from dnnrun.spec.space import words
     from dnnrun.sweep.results import table_of
     from dnnrun.sweep.statistics import estimate
@@ -172,18 +176,22 @@ def _show(found: SweepRun, against_scratch: bool) -> None:
         talk(_gain(found))
     confirmed = [outcome for outcome in found.of("confirm") if outcome.trial.setting == ranked[0].setting]
     for split in ("validation", "test"):
-        values = [value for outcome in confirmed if (value := outcome.value(f"{split}.accuracy")) is not None]
+        name = next(
+            (chief(outcome.result["metrics"].get(split, {})) for outcome in confirmed if outcome.result), "loss"
+        )
+        values = [value for outcome in confirmed if (value := outcome.value(f"{split}.{name}")) is not None]
         if values:
             best, failed = words(dict(ranked[0].setting)), len(confirmed) - len(values)
             seeds = f"{len(values)} fresh seed{'s' * (len(values) > 1)}" + (
                 f" ({failed} more failed)" if failed else ""
             )
-            talk(f"{best}, on {seeds}: {split} accuracy {estimate(values)}")
+            talk(f"{best}, on {seeds}: {split} {name} {estimate(values)}")
     talk(f"{found.page}")
 
 
 def _gain(found: SweepRun) -> str:
     """The paired gain over training from scratch, in words."""
+    from dnnrun.metric import higher_is_better
     from dnnrun.sweep.statistics import difference, verdict
 
     sections = {name for entry in found.ranked() for name in entry.setting if name in SCRATCH}
@@ -192,7 +200,7 @@ def _gain(found: SweepRun) -> str:
     gain = difference(values.get(True, {}), values.get(False, {}), found.sweep.folds)
     if gain is None:
         return f"with and without {said}: no seed has both results"
-    sign = 1 if found.sweep.metric.endswith("accuracy") else -1
+    sign = 1 if higher_is_better(found.sweep.metric) else -1
     told = verdict(replace(gain, mean=sign * gain.mean))
     helped = {"better": "it helps", "worse": "it hurts"}.get(told, f"no gain is shown: {told}")
     return f"with {said} minus from scratch, {found.sweep.metric}: {gain} over {gain.count} runs; {helped}"

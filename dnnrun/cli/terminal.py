@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dnnrun.cli.output import table, talk
+from dnnrun.metric import chief
 from dnnrun.watch import Status, Watcher
 
 QUIET_SECONDS = 0.1
@@ -93,7 +94,7 @@ def _told(metrics: Mapping[str, float]) -> list[str]:
 
 def _chief(metrics: Mapping[str, float]) -> float:
     """The one value to show where there is room for one."""
-    return metrics.get("accuracy", metrics["loss"])
+    return metrics[chief(metrics)]
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dnnrun.cli.output import Json, data, data_json
+from dnnrun.cli.output import Json, data, data_json, table
 from dnnrun.cli.places import DataDir, RunsDir
 from dnnrun.cli.together import Coordinator, Devices, Distributed, Process, Processes, last_words, meeting, parting
 
@@ -65,6 +65,7 @@ def run_spec(
 
     `only_stages` ends after the stages of pretraining.
     """
+    from dnnrun.cli.evaluation import beside
     from dnnrun.cli.signals import Signals
     from dnnrun.cli.terminal import Terminal
     from dnnrun.data.places import compile_cache, find_places
@@ -98,6 +99,8 @@ def run_spec(
         return
     for split, metrics in result.metrics.items():
         terminal.say(f"{split:>10}: " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+    if result.baseline:
+        terminal.table(beside(result.metrics, result.baseline))
     terminal.say(f"{result.run}")
 
 
@@ -113,9 +116,11 @@ def evaluate(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Loss and accuracy of a checkpoint on the test split, else validation, else train."""
+    """Metrics of a checkpoint, with 95% intervals, on the test split, else validation, else train."""
+    from dnnrun.cli.evaluation import told
     from dnnrun.cli.terminal import Terminal
     from dnnrun.data.places import compile_cache, find_places
+    from dnnrun.metric import MEASURED
     from dnnrun.trained import evaluate as score
 
     for option, value, known in (("--split", split, SPLITS), ("--device", device, DEVICES)):
@@ -135,8 +140,10 @@ def evaluate(
     if as_json:
         data_json(found.as_json())
         return
-    values = "  ".join(f"{name} {value:.4f}" for name, value in found.metrics.items())
+    values = "  ".join(f"{name} {found.metrics[name]:.4f}" for name in MEASURED[found.task])
     data(f"{found.split}: {values}  ({found.examples:,} examples, {found.checkpoint})")
+    for lines in told(found):
+        data("\n".join(["", *table(lines)]))
 
 
 def _age() -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dnnrun.cli.output import Json, data, data_json, table, talk
+from dnnrun.cli.output import Json, data, data_json, score, table, talk
 
 if TYPE_CHECKING:
     from dnnrun.zoo.catalogue import Entry
@@ -205,6 +205,6 @@ def _show_list(models: list[Entry], as_json: bool, otherwise: str) -> None:
         card = model.card
         image = card.input.get("image")
         size = "x".join(map(str, image)) if image else str(card.input["features"])
-        scores = [f"{card.metrics[s]['accuracy']:.4f}" if s in card.metrics else "-" for s in ("validation", "test")]
+        scores = [score(card.metrics.get(s)) for s in ("validation", "test")]
         lines.append([model.name, card.task, card.data, size, str(len(card.classes)), f"{card.parameters:,}", *scores])
     data("\n".join(table(lines)))

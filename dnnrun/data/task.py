@@ -18,13 +18,15 @@ MOST_CLASSES = 1000  # distinct whole numbers of a target that can be taken for 
 def as_task(raw: Raw, task: TaskName | None) -> Raw:
     """The rows for `task`, None: as the source has them. Raises DataError where they are none for it.
 
-    Classes whose names are numbers become the numbers; a target of few whole numbers becomes classes, in their order;
-    targets that are 0 and 1 become labels, and the other way round.
+    Classes whose names are numbers become the numbers, and any classes labels of which each row has one; a target of
+    few whole numbers becomes classes, in their order; targets that are 0 and 1 become labels, and the other way round.
     """
     if task is None or task == raw.task:
         return raw
     if raw.task == "classification" and task == "regression":
         return _as_numbers(raw)
+    if raw.task == "classification" and task == "multilabel":
+        return _as_labels(raw)
     if raw.task == "regression" and task == "classification":
         return _as_classes(raw)
     if raw.task == "multilabel" and task == "regression":
@@ -48,6 +50,15 @@ def _as_numbers(raw: Raw) -> Raw:
     test = raw.test and numbers(raw.test)
     targets = raw.targets or ("target",)
     return replace(raw, train=numbers(raw.train), test=test, classes=(), task="regression", targets=targets)
+
+
+def _as_labels(raw: Raw) -> Raw:
+    import numpy as np
+
+    each = np.eye(len(raw.classes), dtype=np.float32)
+    train = replace(raw.train, labels=each[raw.train.labels])
+    test = raw.test and replace(raw.test, labels=each[raw.test.labels])
+    return replace(raw, train=train, test=test, classes=(), task="multilabel", targets=raw.classes)
 
 
 def _as_classes(raw: Raw) -> Raw:

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from dnnrun.component import Options, one_of
 from dnnrun.data.section import Data
+from dnnrun.metric import Watched
 from dnnrun.nn.architecture import Model
 from dnnrun.nn.loss import Loss
 from dnnrun.optim.clipping import Clipping
@@ -17,7 +18,6 @@ from dnnrun.spec.space import Sweep
 from dnnrun.transfer.options import PRETRAIN, Transfer
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-METRICS = ("loss", "accuracy")
 
 
 class Every(Options):
@@ -48,7 +48,13 @@ class Train(Options):
     """How the network is trained."""
 
     optimizer: Optimizer = Field(default_factory=lambda: Optimizer.parse("adam"))
-    loss: Loss = Field(default_factory=lambda: Loss.parse("cross_entropy"))
+    loss: Loss | None = Field(
+        default=None,
+        description="unset: cross_entropy for classes, binary_cross_entropy for several labels, mse for numbers",
+    )
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        default=None, description="class -> how much its rows count in training, others 1; balanced: the rarer the more"
+    )
     clip: Clipping | None = Field(default=None, description="bounds the gradients before the optimizer")
     batch_size: int = Field(default=100, gt=0)
     epochs: int = Field(default=20, gt=0)
@@ -60,7 +66,7 @@ class Train(Options):
     )
     max_norm: float | None = Field(default=None, gt=0, description="largest L2 norm of a unit's incoming weights")
     early_stopping: EarlyStopping | None = None
-    monitor: Literal["validation.loss", "validation.accuracy", "train.loss", "train.accuracy"] | None = Field(
+    monitor: Watched | None = Field(
         default=None, description="what best means; unset: validation.loss, or train.loss without validation rows"
     )
     checkpoint_every: Every = Field(default_factory=lambda: Every(seconds=30.0))
@@ -74,6 +80,15 @@ class Train(Options):
     threads: Annotated[int, Field(gt=0)] | Literal["auto"] = "auto"
 
 
+class Eval(Options):
+    """What a result is shown beside."""
+
+    baseline: bool = Field(
+        default=False,
+        description="show the most frequent class or the mean, and a logistic or linear regression, beside the result",
+    )
+
+
 class Spec(Options):
     """A dnnrun spec: the data, the network, and how it is trained."""
 
@@ -85,6 +100,7 @@ class Spec(Options):
     transfer: Transfer | None = None
     pretrain: Scheme | None = Field(default=None, description="what is learned before the labels")
     sweep: Sweep | None = None
+    eval: Eval = Field(default_factory=lambda: Eval(), description="what a result is shown beside")
 
     @model_validator(mode="after")
     def _one_origin(self) -> Spec:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from dnnrun.component import Options, Shorthand
+from dnnrun.metric import Watched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,8 +132,8 @@ class Sweep(Options):
     folds: Annotated[int, Field(gt=1)] | None = Field(
         default=None, description="each seed's run once for every fold of this many (cross-validation)"
     )
-    metric: Literal["validation.loss", "validation.accuracy", "train.loss", "train.accuracy"] = Field(
-        default="validation.accuracy", description="what settings are compared by"
+    metric: Watched = Field(
+        default="validation.accuracy", description="what settings are compared by; of a regression, validation.rmse"
     )
     reference: dict[str, Any] | None = Field(
         default=None, description="key -> value: the setting that the others are compared to; unset: the best one"

@@ -8,6 +8,7 @@ from html import escape
 from importlib.resources import files as resources
 from typing import Any
 
+from dnnrun.metric import higher_is_better
 from dnnrun.spec.load import dump
 from dnnrun.spec.sections import Spec
 from dnnrun.spec.space import words
@@ -36,7 +37,7 @@ def page_of(base: Spec, ranked: Sequence[Ranked], outcomes: Sequence[Outcome], n
     ]
     content = {
         "metric": metric,
-        "better": "higher" if metric.endswith("accuracy") else "lower",
+        "better": "higher" if higher_is_better(metric) else "lower",
         "keys": varied([entry.setting for entry in ranked]),
         "settings": settings,
         "importance": importance(ranked),

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dnnrun.data.source import Places
 from dnnrun.errors import SpecError
+from dnnrun.metric import CHIEF
 from dnnrun.spec.load import load_mapping
 from dnnrun.spec.sections import Spec
 from dnnrun.spec.space import Setting, Sweep, overrides_of, words
+from dnnrun.supervision import check_metric
 
 OWN = {
     "seed": "sweep.seeds says how many seeds each setting is run with",
@@ -44,6 +47,26 @@ class Trial:
     def pair(self) -> tuple[int, int | None]:
         """What the runs of two settings are paired by."""
         return self.seed, self.fold
+
+
+def settled(base: Spec, places: Places) -> Spec:
+    """`base` with the metric that its settings are compared by: unless said, that of its task.
+
+    The rows are read where neither the spec nor its source says what the task is. Raises SpecError for a metric that
+    the task has not, DataError for rows that cannot be read.
+    """
+    if base.sweep is None:
+        return base
+    source, loss = base.data.source, base.train.loss
+    task = base.data.task or source.task
+    if task is None and loss is not None and loss.fits == ("regression",):
+        task = "regression"
+    task = task or source.read(places).task
+    if "metric" not in base.sweep.model_fields_set:
+        metric = f"validation.{CHIEF[task]}"
+        return base.model_copy(update={"sweep": base.sweep.model_copy(update={"metric": metric})})
+    check_metric(base.sweep.metric, "sweep.metric", task)
+    return base
 
 
 def planned(base: Spec, sweep: Sweep) -> list[Trial]:
@@ -116,6 +139,7 @@ def spec_of(base: Spec, trial: Trial) -> Spec:
     """The spec that a trial runs. Raises SpecError where its setting does not fit."""
     mapping = base.model_dump(mode="json") | {"name": trial.name, "seed": trial.seed}
     folds = mapping.pop("sweep")["folds"]
+    del mapping["eval"]  # a baseline is the same for all trials
     if trial.fold:
         mapping["data"] |= {"fold": {"of": folds, "number": trial.fold}}
     return load_mapping(mapping, overrides_of(dict(trial.setting)), where="the sweep's spec")

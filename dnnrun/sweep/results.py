@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dnnrun.metric import higher_is_better
 from dnnrun.spec.space import words
 from dnnrun.sweep.plan import Trial
 from dnnrun.sweep.statistics import LEVEL, Estimate, difference, estimate, holm
@@ -69,7 +70,7 @@ def rank(
     they were good. Then those that were pruned, the longest survivors first; those without any result come last.
     Differences are to the setting that has the values of `reference`, the first one unless given.
     """
-    sign = 1.0 if metric.endswith("accuracy") else -1.0
+    sign = 1.0 if higher_is_better(metric) else -1.0
     groups: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault(json.dumps(outcome.trial.setting, sort_keys=True), []).append(outcome)
@@ -137,7 +138,7 @@ def standing_of(entry: Ranked, metric: str) -> str:
         return "one seed tells nothing"
     if entry.tied:
         return "cannot be told apart"
-    sign = 1 if metric.endswith("accuracy") else -1
+    sign = 1 if higher_is_better(metric) else -1
     return "behind" if sign * entry.behind.mean < 0 else "ahead"
 
 

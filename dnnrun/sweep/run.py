@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dnnrun import files
+from dnnrun.data.places import find_places
 from dnnrun.errors import Interrupted, ResumeError, RunFailed, SpecError
 from dnnrun.spec.compare import differences
 from dnnrun.spec.load import load_mapping
@@ -19,7 +20,7 @@ from dnnrun.spec.space import Sweep
 from dnnrun.store import events
 from dnnrun.sweep.engine import Engine, Task, drive
 from dnnrun.sweep.page import page_of
-from dnnrun.sweep.plan import Trial, check, confirming, spec_of
+from dnnrun.sweep.plan import Trial, check, confirming, settled, spec_of
 from dnnrun.sweep.results import Outcome, Ranked, csv_of, parquet_of, rank, rows_of
 from dnnrun.sweep.search import Job, Listed, Search, check_usable, search_of
 
@@ -113,6 +114,8 @@ def run_sweep(
     try:
         if base.sweep is None:
             raise SpecError(["sweep: missing; wanted a sweep: section, or --grid, --range or --seeds"])
+        base = settled(base, find_places(data_dir))
+        assert base.sweep is not None
         check(base, base.sweep, () if base.sweep.study else base.sweep.every_setting(base.seed))
         check_usable(base.sweep)
         folder = newest(runs, base) if resume else begin(runs, base)

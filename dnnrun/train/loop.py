@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dnnrun.metric import higher_is_better
 from dnnrun.nn.architecture import layer_of
 from dnnrun.nn.network import Tensors
 from dnnrun.optim.schedule import PlateauState, Schedule
@@ -197,8 +198,8 @@ def _not_finite(record: dict[str, Any]) -> str | None:
 
 
 def _sign(monitor: str) -> float:
-    """What makes lower values better: an accuracy is better when higher."""
-    return -1.0 if monitor.endswith("accuracy") else 1.0
+    """What makes lower values better."""
+    return -1.0 if higher_is_better(monitor) else 1.0
 
 
 def _monitored(record: dict[str, Any], monitor: str) -> float:
@@ -209,7 +210,7 @@ def _monitored(record: dict[str, Any], monitor: str) -> float:
 def _remember(
     progress: Progress, program: Program, state: TrainState, frozen: Tensors, record: dict[str, Any], plan: Plan
 ) -> bool:
-    """Keep the tensors of a better epoch; count the epochs without one. Accuracy is better when higher."""
+    """Keep the tensors of a better epoch; count the epochs without one."""
     value, sign = _monitored(record, plan.monitor), _sign(plan.monitor)
     improved = progress.best is None or sign * value < sign * progress.best.value
     if improved:

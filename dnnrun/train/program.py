@@ -202,7 +202,13 @@ class Program:
             scores = self.task.scores(tensors, batch)
             counts = here[:: self.task.rows]
             return {
-                name: sums[name] + jnp.where(counts, v, 0).sum(dtype=sums[name].dtype) for name, v in scores.items()
+                name: sums[name] + jnp.where(_along(counts, v), v, 0).sum(0, dtype=sums[name].dtype)
+                for name, v in scores.items()
             }
 
         return lax.fori_loop(*data.blocks(start, stop), add, zeros(self.task.measures))
+
+
+def _along(rows: jax.Array, values: jax.Array) -> jax.Array:
+    """`rows` (n,) with axes of length 1 for the others of `values` (n, ...)."""
+    return rows.reshape(-1, *[1] * (values.ndim - 1))

@@ -19,11 +19,12 @@ Penalty = Callable[[Tensors], Any]
 
 
 class Measure(NamedTuple):
-    """A metric: the name of its sum over rows in TrainState, and the type of that."""
+    """A metric: the name of its sum over rows in TrainState, and the type and shape of that."""
 
     metric: str
     sum: str
     dtype: Any = np.float32
+    shape: tuple[int, ...] = ()
 
 
 LOSS = Measure("loss", "loss_sum")
@@ -117,28 +118,94 @@ class Differentiable(Task):
 
 
 @dataclass(frozen=True)
-class Classification(Differentiable):
-    """Classes from rows. loss, evaluation_loss: logits (n, outputs), labels (n,) -> losses (n,)."""
+class Supervised(Differentiable):
+    """What is told of a row, learned from the rows of which it is known.
+
+    loss, evaluation_loss: outputs (n, outputs), labels -> losses (n,). Weights of rows count in `loss` alone, in
+    training: every metric counts each row once.
+    """
 
     split: Split
     loss: Losses
     evaluation_loss: Losses
-    measures = (LOSS, ACCURACY)
+
+    @abstractmethod
+    def judge(self, outputs: jax.Array, labels: jax.Array) -> Mapping[str, jax.Array]:
+        """A number a row, or one for each target, (n, ...): what the sums of the measures but the loss are of."""
 
     def losses(self, tensors: Tensors, batch: Batch) -> tuple[jax.Array, Mapping[str, jax.Array], Tensors]:
         network = self.split.merge(self.split.whole(tensors))
-        logits = network(batch.x, key=batch.key, still=batch.still, first=batch.first)
-        correct = jnp.sum(jnp.argmax(logits, -1) == batch.labels, dtype=jnp.int32)
-        losses = self.loss(logits, batch.labels)
+        outputs = network(batch.x, key=batch.key, still=batch.still, first=batch.first)
+        types = {measure.sum: measure.dtype for measure in self.measures}
+        sums = {n: v.sum(0, dtype=types[n]) for n, v in self.judge(outputs, batch.labels).items()}
+        losses = self.loss(outputs, batch.labels)
         losses = losses if batch.weights is None else losses * batch.weights
-        return losses, {ACCURACY.sum: correct}, self.split.statistics(network)
+        return losses, sums, self.split.statistics(network)
 
     def scores(self, tensors: Tensors, batch: Batch) -> Mapping[str, jax.Array]:
-        logits = self.split.merge(self.split.whole(tensors))(batch.x, first=batch.first)
-        hits = jnp.argmax(logits, -1) == batch.labels
-        return {LOSS.sum: self.evaluation_loss(logits, batch.labels), ACCURACY.sum: hits}
+        outputs = self.split.merge(self.split.whole(tensors))(batch.x, first=batch.first)
+        return {LOSS.sum: self.evaluation_loss(outputs, batch.labels), **self.judge(outputs, batch.labels)}
+
+
+@dataclass(frozen=True)
+class Classification(Supervised):
+    """Which class a row is of: that of the largest output; of one output, the second where it is above 0."""
+
+    measures = (LOSS, ACCURACY)
+
+    def judge(self, outputs: jax.Array, labels: jax.Array) -> Mapping[str, jax.Array]:
+        found = (outputs[:, 0] > 0).astype(jnp.int32) if outputs.shape[-1] == 1 else jnp.argmax(outputs, -1)
+        return {ACCURACY.sum: found == labels}
+
+
+@dataclass(frozen=True)
+class Multilabel(Supervised):
+    """Which labels a row has: those with an output above 0. accuracy: the share of rows with every label right."""
+
+    measures = (LOSS, ACCURACY)
+
+    def judge(self, outputs: jax.Array, labels: jax.Array) -> Mapping[str, jax.Array]:
+        return {ACCURACY.sum: jnp.all((outputs > 0) == (labels > 0.5), axis=-1)}
+
+
+@dataclass(frozen=True)
+class Regression(Supervised):
+    """Numbers, from targets that are standardized; `std` gives the metrics back in the units of each target.
+
+    rmse, mae and r2 are the mean over the targets of each one's own, as scikit-learn has it (uniform_average).
+    """
+
+    std: tuple[float, ...]
+
+    @property
+    def measures(self):  # type: ignore[override]
+        shape = (len(self.std),)
+        kinds = ("rmse", "squares"), ("mae", "distances"), ("r2", "targets"), ("", "target_squares")
+        return (LOSS, *(Measure(metric, name, np.float32, shape) for metric, name in kinds))
+
+    def judge(self, outputs: jax.Array, labels: jax.Array) -> Mapping[str, jax.Array]:
+        away = outputs - labels
+        return {
+            "squares": jnp.square(away),
+            "distances": jnp.abs(away),
+            "targets": labels,
+            "target_squares": jnp.square(labels),
+        }
+
+    def metrics(self, sums: Mapping[str, Any], rows: int) -> dict[str, float]:
+        found = {name: np.asarray(value, np.float64) for name, value in sums.items()}
+        std, squares = np.asarray(self.std), found["squares"]
+        spread = np.maximum(found["target_squares"] - np.square(found["targets"]) / rows, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            r2 = np.where(spread > 0, 1 - squares / spread, np.where(squares > 0, 0.0, 1.0))
+        return {
+            "loss": found["loss_sum"].item() / rows,
+            "rmse": float((np.sqrt(squares / rows) * std).mean()),
+            "mae": float((found["distances"] / rows * std).mean()),
+            "r2": float(r2.mean()),
+        }
 
 
 def zeros(measures: Iterable[Measure]) -> dict[str, np.ndarray]:
     """The sums before the first step."""
-    return {measure.sum: np.zeros((), measure.dtype) for measure in measures}
+    return {measure.sum: np.zeros(measure.shape, measure.dtype) for measure in measures}

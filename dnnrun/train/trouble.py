@@ -9,7 +9,7 @@ from dnnrun.nn.architecture import layer_of
 from dnnrun.nn.network import Tensors, dropout
 from dnnrun.train.program import Program
 from dnnrun.train.state import Batches, TrainState
-from dnnrun.train.task import Classification
+from dnnrun.train.task import Supervised
 
 
 def first_bad_layer(
@@ -31,7 +31,7 @@ def first_bad_layer(
     x, labels, _ = data.take(batch if rows is None else jnp.asarray(rows))
     if not bool(jnp.all(jnp.isfinite(x))):
         return "the inputs", "a value of the data"
-    if not isinstance(task, Classification):
+    if not isinstance(task, Supervised):
         return next(name for name in task.names if name in program.trainable), "its loss or its gradient"
     loss = task.loss if rows is None else task.evaluation_loss
     layers = split.architecture.layers

@@ -58,7 +58,11 @@ class CheckpointDonor(Donor):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return tuple(self.checkpoint.manifest["classes"])
+        return tuple(self.checkpoint.manifest["classes"]) or tuple(self.checkpoint.manifest.get("targets", ()))
+
+    @property
+    def task(self) -> str:
+        return self.checkpoint.manifest.get("task", "classification")
 
     @property
     def optimizer(self) -> Mapping[str, Any]:

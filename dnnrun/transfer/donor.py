@@ -69,6 +69,11 @@ class Donor(ABC):
         return None
 
     @property
+    def task(self) -> str | None:
+        """What its outputs tell: classification, multilabel or regression; None where that is not known."""
+        return None
+
+    @property
     def optimizer(self) -> Mapping[str, Any]:
         """The options of the optimizer that trained it."""
         return {}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dnnrun.errors import TransferError
-from dnnrun.nn.architecture import Architecture, Layer
+from dnnrun.nn.architecture import OUTPUTS, Architecture, Layer
 from dnnrun.transfer.differ import differences
 from dnnrun.transfer.donor import OPTIMIZER, Donor
 from dnnrun.transfer.match import required
@@ -32,12 +32,13 @@ class Taken:
 @dataclass(frozen=True)
 class Ahead:
     """What the plan has to know of the training: its epochs, the patience of early stopping (None without it), the
-    optimizer's options, the classes of the data."""
+    optimizer's options, the classes (or targets) and the task of the data."""
 
     epochs: int
     patience: int | None
     optimizer: Mapping[str, Any]
     classes: Sequence[str]
+    task: str = "classification"
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ def make_plan(options: Transfer, architecture: Architecture, donors: Sequence[Do
     factors = factors_of(options, architecture.names, phases)
     if options.optimizer_state:
         _check_optimizer(donors, taken, phases[0], ahead)
+    _check_task(taken, ahead.task)
     for name, source in taken.items():
         notes += differences(_layer(architecture, name), source.donor, source.layer, ahead.classes)
     return Plan(architecture, tuple(donors), taken, tuple(phases), factors, _unused(donors, taken), tuple(notes))
@@ -192,6 +194,16 @@ def _check_tensors(architecture: Architecture, taken: dict[str, Taken]) -> None:
         raise TransferError(
             f"the reused layers do not fit:\n{lines}\nmake model.hidden, batch_norm, bias and activation of these "
             "layers what they are in the source, or reuse fewer layers"
+        )
+
+
+def _check_task(taken: Mapping[str, Taken], task: str) -> None:
+    """Raise TransferError where the outputs are taken from a network that tells something else."""
+    source = taken.get(OUTPUTS)
+    if source and source.layer == OUTPUTS and source.donor.task not in (None, task):
+        raise TransferError(
+            f"transfer.reuse: takes the outputs of {source.donor.name}, whose task is {source.donor.task}, for a "
+            f"{task}; reuse the layers below them alone, as hidden.*"
         )
 
 

@@ -49,13 +49,13 @@ def card_of(
 ) -> Card:
     """The card of a checkpoint, from what its manifest says."""
     plan = lay_out(Model.model_validate(manifest["spec"]["model"]), manifest["features"], outputs_of(manifest))
-    image = manifest.get("image")
+    image, task = manifest.get("image"), manifest.get("task", "classification")
     source = manifest["spec"]["data"]["source"]
     imported = manifest.get("imported")
     told = source["type"] if source["type"] != "elsewhere" else "unknown"
     return Card(
         name=name,
-        task="image-classification" if image else "tabular-classification",
+        task=f"{'image' if image else 'tabular'}-{task}",
         data=told if not imported or told != "unknown" else f"unknown (imported from {imported['format']})",
         licence=licence,
         layers=(plan.features, *(layer.units for layer in plan.layers)),
@@ -65,7 +65,7 @@ def card_of(
             "image": image and list(image),
             "scaling": manifest["preprocessing"]["type"],
         },
-        classes=tuple(map(str, manifest["classes"])),
+        classes=tuple(map(str, manifest["classes"] or manifest.get("targets", ()))),
         metrics={split: dict(values) for split, values in metrics.items()},
         description=description,
         tags=tags,
@@ -77,6 +77,7 @@ def write(card: Card, spec: str) -> str:
     front = yaml.safe_dump(card.front(), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
     image = card.input["image"]
     shape = f"images of {'x'.join(map(str, image))}, flattened: " if image else ""
+    told = "outputs" if card.task.endswith("regression") else "classes"
     lines = [
         f"# {card.name}",
         "",
@@ -85,7 +86,7 @@ def write(card: Card, spec: str) -> str:
         "## Inputs and outputs",
         "",
         f"{shape}{card.input['features']} raw numbers a row, scaled by the network itself ({card.input['scaling']}).",
-        f"{len(card.classes)} classes: {', '.join(card.classes[:20])}{', ...' if len(card.classes) > 20 else ''}.",
+        f"{len(card.classes)} {told}: {', '.join(card.classes[:20])}{', ...' if len(card.classes) > 20 else ''}.",
         "",
         "## Metrics",
         "",

@@ -39,7 +39,7 @@ def expected(logits, labels, smoothing):
 
 def test_members_are_the_documented_ones():
     ours = [name for name, kind in members(Loss).items() if kind.__module__.startswith("dnnrun.")]
-    assert ours == ["cross_entropy"]
+    assert ours == ["binary_cross_entropy", "cross_entropy", "huber", "mae", "mse"]
     assert Loss.parse("cross_entropy") == Loss.parse(spec(0.0))
     assert 10 < len(Loss.parse("cross_entropy").summary()) < 110
 
@@ -148,3 +148,38 @@ def test_evaluation_does_not_smooth(smoothing):
 def test_bad_options_are_refused(value, message):
     with pytest.raises(ValidationError, match=message):
         Loss.parse(value)
+
+
+OUTPUTS = np.array([[0.5, -2.0], [3.0, 0.25], [-1.5, 0.0]], np.float32)
+TARGETS = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]], np.float32)
+AWAY = np.abs(OUTPUTS - TARGETS).astype(np.float64)
+
+
+@pytest.mark.parametrize(
+    ("loss", "wanted"),
+    [
+        ("mse", (AWAY**2).mean(1)),
+        ("mae", AWAY.mean(1)),
+        ({"type": "huber", "delta": 0.6}, np.where(AWAY <= 0.6, AWAY**2 / 2, 0.6 * (AWAY - 0.3)).mean(1)),
+        ("binary_cross_entropy", (np.log1p(np.exp(OUTPUTS)) - TARGETS * OUTPUTS).mean(1)),
+        (
+            {"type": "binary_cross_entropy", "label_smoothing": 0.2},
+            (np.log1p(np.exp(OUTPUTS)) - (0.8 * TARGETS + 0.1) * OUTPUTS).mean(1),
+        ),
+    ],
+)
+def test_losses_of_targets(loss, wanted):
+    built = Loss.parse(loss).build()
+    np.testing.assert_allclose(np.asarray(built(jnp.asarray(OUTPUTS), jnp.asarray(TARGETS))), wanted, rtol=1e-6)
+
+
+def test_one_logit_tells_two_classes_apart_as_two_do():
+    logit, labels = jnp.asarray(OUTPUTS[:, :1]), jnp.array([1, 0, 1], jnp.int32)
+    two = jnp.concatenate([jnp.zeros_like(logit), logit], axis=1)
+    one = Loss.parse("binary_cross_entropy").build()(logit, labels)
+    np.testing.assert_allclose(np.asarray(one), np.asarray(Loss.parse("cross_entropy").build()(two, labels)), rtol=1e-6)
+
+
+def test_smoothing_of_yes_and_no_is_left_out_in_evaluation():
+    smooth = Loss.parse({"type": "binary_cross_entropy", "label_smoothing": 0.2})
+    assert smooth.evaluation() == Loss.parse("binary_cross_entropy")

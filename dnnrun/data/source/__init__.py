@@ -87,6 +87,7 @@ class Source(Component):
 
     family: ClassVar[str] = "datasets"
     home: ClassVar[str] = "dnnrun.data.source"
+    task: ClassVar[TaskName | None] = None  # of sources that always have the same one
 
     def read(self, places: Places) -> Raw:
         """The rows, whole. Raises DataError for missing, damaged or unusable data."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from dnnrun.data.source import Places, Raw, Rows, Source
+from dnnrun.data.source import Places, Raw, Rows, Source, TaskName
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Digits(Source):
     """
 
     type: Literal["digits"] = "digits"
+    task: ClassVar[TaskName | None] = "classification"
     test: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.2, description="the fraction of rows, from the end, that is the test split; 0 for none"
     )

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from dnnrun.data.source import Places, Raw, Rows, Source
+from dnnrun.data.source import Places, Raw, Rows, Source, TaskName
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ SIDE, CLASSES = 28, 10
 class _Mnist(Source):
     """What the two have in common. `published` is the sha256 of each file's content, in the order of NAMES."""
 
+    task: ClassVar[TaskName | None] = "classification"
     title: ClassVar[str]
     subfolders: ClassVar[tuple[str, ...]]
     mirrors: ClassVar[tuple[str, ...]]

@@ -10,10 +10,11 @@ import numpy as np
 
 from dnnrun import __version__
 from dnnrun.data.scale import Scaling
-from dnnrun.errors import CheckpointError
+from dnnrun.data.targets import TargetScale
+from dnnrun.errors import CheckpointError, InteropError
 from dnnrun.interop.fold import fold
 from dnnrun.nn.activation import Activation
-from dnnrun.nn.architecture import Architecture, Model, lay_out
+from dnnrun.nn.architecture import OUTPUTS, Architecture, Model, lay_out
 from dnnrun.store.checkpoint import Checkpoint, outputs_of
 
 
@@ -29,6 +30,11 @@ class Bundle:
     classes: tuple[str, ...]
     manifest: Mapping[str, Any]
 
+    @property
+    def task(self) -> str:
+        """classification, multilabel or regression."""
+        return self.manifest.get("task", "classification")
+
     def told(self) -> dict[str, Any]:
         """As the JSON that every export has with it, from which an import gets everything back."""
         return {
@@ -41,6 +47,8 @@ class Bundle:
             "resize": self.manifest.get("resize"),
             "preprocessing": self.scaling.to_json(),
             "classes": list(self.classes),
+            "task": self.task,
+            "targets": list(self.manifest.get("targets", ())),
         }
 
     def folded(self) -> Bundle:
@@ -73,11 +81,32 @@ def bundle_of(checkpoint: Checkpoint) -> Bundle:
         name=manifest["spec"]["name"],
         model=model,
         architecture=architecture,
-        tensors=tensors,
+        tensors=in_units(manifest, tensors),
         scaling=Scaling.from_json(manifest["preprocessing"]),
         classes=tuple(manifest["classes"]),
         manifest=manifest,
     )
+
+
+def in_units(manifest: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A network's tensors, its outputs in the units of the targets where it is a regression.
+
+    What the targets were scaled by goes into the last layer: outputs * std + mean. Raises InteropError where that has
+    no bias that could take it.
+    """
+    found = dict(tensors)
+    if not manifest.get("target_scale"):
+        return found
+    scale = TargetScale.from_json(manifest["target_scale"])
+    mean, std = np.asarray(scale.mean), np.asarray(scale.std)
+    norm = any(name.startswith(f"{OUTPUTS}/batch_norm/") for name in found)
+    factor = f"{OUTPUTS}/batch_norm/scale" if norm else f"{OUTPUTS}/kernel"
+    shift = f"{OUTPUTS}/batch_norm/bias" if norm else f"{OUTPUTS}/bias"
+    if factor not in found or shift not in found:
+        raise InteropError(f"{OUTPUTS}: has no {shift} to put the units of the targets into; train it with one")
+    found[factor] = (found[factor] * std).astype(np.float32)
+    found[shift] = (found[shift] * std + mean).astype(np.float32)
+    return found
 
 
 def options_of(activation: Activation) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dnnrun.errors import InteropError
 from dnnrun.interop.export.bundle import Bundle, options_of
 from dnnrun.nn.architecture import Layer
 
-INPUT, LOGITS, PROBABILITIES = "inputs", "logits", "probabilities"
+INPUT, LOGITS, PROBABILITIES, TARGETS = "inputs", "logits", "probabilities", "targets"
 OPSET, OPSET_GELU = 18, 20
 KINDS = {
     "relu": "Relu",
@@ -37,17 +37,18 @@ def onnx_bytes(bundle: Bundle) -> bytes:
     value = graph.scaling(bundle)
     for layer in bundle.architecture.layers:
         value = graph.layer(bundle, layer, value)
-    graph.rename(value, LOGITS)
-    graph.node("Softmax", [LOGITS], PROBABILITIES, axis=1)
+    given = [TARGETS] if bundle.task == "regression" else [LOGITS, PROBABILITIES]
+    graph.rename(value, given[0])
+    if PROBABILITIES in given and (bundle.task == "multilabel" or bundle.architecture.outputs == 1):
+        graph.node("Sigmoid", [LOGITS], PROBABILITIES)
+    elif PROBABILITIES in given:
+        graph.node("Softmax", [LOGITS], PROBABILITIES, axis=1)
     shapes = {
         INPUT: ["rows", bundle.architecture.features],
-        LOGITS: ["rows", bundle.architecture.outputs],
-        PROBABILITIES: ["rows", bundle.architecture.outputs],
+        **{name: ["rows", bundle.architecture.outputs] for name in given},
     }
     told = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()}
-    whole = helper.make_graph(
-        graph.nodes, bundle.name, [told[INPUT]], [told[LOGITS], told[PROBABILITIES]], graph.constants
-    )
+    whole = helper.make_graph(graph.nodes, bundle.name, [told[INPUT]], [told[name] for name in given], graph.constants)
     gelu = any(node.op_type == "Gelu" for node in graph.nodes)
     opset = [helper.make_opsetid("", OPSET_GELU if gelu else OPSET)]
     model = helper.make_model(whole, opset_imports=opset, ir_version=9, producer_name="dnnrun")

@@ -39,7 +39,9 @@ def run_onnx(data: bytes, path: str) -> bytes:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return _answer(session.run(["logits"], {"inputs": _asked(data)})[0])
+    return _answer(
+        session.run(session.get_outputs()[0].name and [session.get_outputs()[0].name], {"inputs": _asked(data)})[0]
+    )
 
 
 def run_keras(data: bytes, path: str) -> bytes:

@@ -150,7 +150,7 @@ def _checked(bundle: Bundle, path: Path, kind: str) -> tuple[Agreement | None, s
 
 
 def _notes(bundle: Bundle, kind: str) -> tuple[str, ...]:
-    notes = []
+    notes = ["its outputs are in the units of the targets"] if bundle.task == "regression" else []
     if kind != "onnx" and bundle.scaling.type != "none":
         where = {"torch": "the .json beside it", "safetensors": "its metadata"}.get(kind, f"its {OWN}")
         notes.append(f"inputs must be scaled first ({bundle.scaling.type}); {where} says how")

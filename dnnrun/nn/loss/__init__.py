@@ -16,9 +16,17 @@ class Loss(Component):
 
     family: ClassVar[str] = "losses"
     home: ClassVar[str] = "dnnrun.nn.loss"
+    fits: ClassVar[tuple[str, ...]] = ("classification",)
+
+    def outputs(self, task: str, names: int) -> int:
+        """How many outputs a network has that tells so many classes, labels or targets by this loss."""
+        return names
 
     def build(self) -> Callable[[Array, Array], Array]:
-        """A function from logits (batch, classes) and int32 labels (batch,) to losses (batch,), JAX imported inside."""
+        """A function from outputs (batch, outputs) and labels to losses (batch,), JAX imported inside.
+
+        labels: (batch,) int32 of classes; (batch, outputs) float32 of several labels or targets.
+        """
         raise TypeError(f"{type(self).__name__} does not say what it computes")
 
     def evaluation(self) -> Self:

@@ -68,6 +68,8 @@ def prepare(
     bare = spec.model_copy(update={"transfer": None})
     first = Trial({}, spec.seed, fold=1 if spec.sweep.folds else None)
     dataset = read_data(spec_of(bare, first), places)
+    if dataset.task == "regression":
+        raise SpecError(["data.task: reuse-search compares accuracies, and the task is regression; use dnnrun sweep"])
     split = spec.sweep.metric.partition(".")[0]
     if split not in dataset.splits:
         raise DataError(f"data.validation leaves no rows, and variants are compared by {spec.sweep.metric}; leave some")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dnnrun.metric import higher_is_better
 from dnnrun.spec.space import Sweep
 from dnnrun.sweep.results import Outcome, Pair, Ranked, rank
 from dnnrun.sweep.reuse.variants import Variant
@@ -118,7 +119,7 @@ def _against_scratch(found: Sequence[Tried], metric: str, seeds: str) -> list[st
 
 def better(gain: Estimate, metric: str) -> bool:
     """Whether a difference is one for the better: up, or of a loss down."""
-    return (gain.mean > 0) == metric.endswith("accuracy")
+    return (gain.mean > 0) == higher_is_better(metric)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dnnrun.errors import MissingExtra, ResumeError, RunFailed, SpecError
+from dnnrun.metric import higher_is_better
 from dnnrun.spec.compare import flatten
 from dnnrun.spec.sections import Spec
 from dnnrun.spec.space import Halving, Range, Setting, Sweep
@@ -97,7 +98,7 @@ class Study:
                 study_name=base.name,
                 storage=_storage(storage),
                 load_if_exists=True,
-                direction="maximize" if sweep.metric.endswith("accuracy") else "minimize",
+                direction="maximize" if higher_is_better(sweep.metric) else "minimize",
                 pruner=optuna.pruners.SuccessiveHalvingPruner(halving.first, halving.factor),
             )
             self._same_spec()
