@@ -13,10 +13,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dnnrun import __version__
-from dnnrun.cli import interop, predict, pretrain, reuse_search, runs, show, specs, sweep, train, transfer, zoo
+from dnnrun.cli import interop, new, predict, pretrain, reuse_search, runs, show, specs, sweep, train, transfer, zoo
 from dnnrun.cli.output import data, mute, stand_in, talk, told
 
 VERBS: dict[str, Callable[..., Any]] = {
+    "new": new.new,
     "train": train.train,
     "transfer": transfer.transfer,
     "sweep": sweep.sweep,
