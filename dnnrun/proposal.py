@@ -21,6 +21,8 @@ TaskName = Literal["classification", "multilabel", "regression"]
 NAMED = re.compile(r"(.*[^a-z])?(id|uuid|guid|key|index|rowid|row_?number|unnamed: 0)", re.IGNORECASE)
 DISTINCT = 1000  # as in data.table.fit: a column of text with more different values is no category
 FEW = 20  # columns named in a comment
+TEST, VALIDATION = 0.2, 0.1  # shares of the rows, and of what is left
+UNEVEN = 5  # times as many rows of the most frequent class as of the rarest
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 RESERVED = {"true", "false", "null", "yes", "no", "on", "off", "none", "y", "n"}
 
@@ -89,10 +91,10 @@ def propose(
             else [f"    id: {_scalar(row_id)}  # names a row: not learned from, carried along by predict"]
         ),
         *([f"    ignore: [{', '.join(map(_scalar, left_out))}]"] * bool(left_out)),
-        "    test: 0.2  # drawn once, the same rows for every seed, touched at the end",
+        f"    test: {TEST}  # drawn once, the same rows for every seed, touched at the end",
         *(f"    # {what}: {_listed(columns)}" for what, columns in notes.items() if columns),
         *_task_line(settled, task),
-        f"  validation: {0.1 if len(frame) >= 5000 else 0.15}  # of the other rows: decides when to stop",
+        f"  validation: {VALIDATION}  # of the other rows: chooses the best epoch",
         *_recipe(settled, len(frame)),
     ]
     found = (settled.task, len(frame), tuple(kept), tuple(left_out), tuple(suspicious))
@@ -196,27 +198,38 @@ def _task_line(settled: Raw, stated: TaskName | None) -> list[str]:
 
 
 def _recipe(settled: Raw, rows: int) -> list[str]:
-    """The network and how it is trained, by the number of rows."""
-    small, large = rows < 2000, rows >= 20_000
-    hidden = "[64, 32]" if small else "[256, 128]" if large else "[128, 64]"
-    lines = [
-        "model:",
-        f"  hidden: {hidden}",
-        "  activation: elu",
-        f"  dropout: {0.1 if large else 0.2}",
-        "train:",
-        f"  optimizer: {{type: adamw, learning_rate: {0.001 if large else 0.003}, weight_decay: 0.001}}",
-        f"  batch_size: {32 if small else 256 if large else 64}",
-        f"  epochs: {300 if small else 60 if large else 150}  # at most: stops when validation no longer improves",
-        f"  early_stopping: {{patience: {30 if small else 8 if large else 15}, restore_best: true}}",
-    ]
-    if settled.task == "classification":
-        import numpy as np
+    """The network and how it is trained, by the number of rows to train on."""
+    from dnnrun.data.advice import advised
 
-        counts = np.bincount(settled.train.labels, minlength=len(settled.classes))
-        if counts.min() * 5 < counts.max():
-            lines.append("  # class_weights: balanced  # where rare classes matter as much as frequent ones")
-    return [*lines, "eval:", "  baseline: true  # beside the result: a constant, and a linear model"]
+    sections = advised(int(rows * (1 - TEST) * (1 - VALIDATION)), settled.task)
+    lines = []
+    for section, keys in sections.items():
+        lines += [f"{section}:", *(f"  {key}: {_flow(value)}{_said(key, sections)}" for key, value in keys.items())]
+        if section == "train" and settled.task == "classification":
+            import numpy as np
+
+            counts = np.bincount(settled.train.labels, minlength=len(settled.classes))
+            if counts.min() * UNEVEN < counts.max():
+                lines.append("  # class_weights: balanced  # where rare classes matter as much as frequent ones")
+    return lines
+
+
+def _said(key: str, sections: dict[str, Any]) -> str:
+    """A comment for a key of the recipe."""
+    early = "early_stopping" in sections["train"]
+    comments = {
+        "dropout": "holds the network back: raise it where validation falls behind train, lower it where both are poor",
+        "epochs": "at most: it stops when validation no longer improves" if early else "too few rows to stop early by",
+        "baseline": "beside the result: a constant, and a linear model",
+    }
+    return f"  # {comments[key]}" if key in comments else ""
+
+
+def _flow(value: Any) -> str:
+    """A value of the recipe as YAML on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _name(path: str) -> str:
