@@ -11,6 +11,7 @@ from dnnrun.data.source import TaskName
 
 SMALL = 5_000  # training rows: below, layers are small and held back hard; a validation set is too small to stop by
 LARGE = 50_000
+STEPS = 1000  # at least, on few rows
 
 
 def advised(rows: int, task: TaskName) -> dict[str, Any]:
@@ -24,9 +25,11 @@ def advised(rows: int, task: TaskName) -> dict[str, Any]:
             model: dict[str, Any] = {"hidden": [100], "activation": "elu", "dropout": 0.5}
         else:
             model = {"hidden": [100, 100], "dropout": 0.5}
+        batch = max(1, min(32, rows // 2))
+        epochs = max(100, STEPS // max(1, rows // batch))
         train: dict[str, Any] = {
-            "batch_size": _fitting(rows),
-            "epochs": 100,
+            "batch_size": batch,
+            "epochs": epochs,
             "l2": 0.003 if task == "regression" else 0.001,
         }
     else:
@@ -38,8 +41,3 @@ def advised(rows: int, task: TaskName) -> dict[str, Any]:
         "train": {"optimizer": {"type": "adam", "learning_rate": 0.001}, **train},
         "eval": {"baseline": True},
     }
-
-
-def _fitting(rows: int) -> int:
-    """32, or less where that would be more than the rows."""
-    return max(1, min(32, rows // 2))
