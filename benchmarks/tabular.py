@@ -90,7 +90,7 @@ def ours(name: str, seed: int, folder: Path) -> tuple[float, float, Dataset, Sca
         result.metrics["test"][METRIC[task]],
         seconds,
         dataset,
-        fit(None if dataset.columns is None else "none", dataset),
+        fit(None, dataset) if dataset.columns is None else Scaling(),
     )
 
 

@@ -11,7 +11,7 @@ from dnnrun.data.source import TaskName
 
 SMALL = 5_000  # training rows: below, layers are small and held back hard; a validation set is too small to stop by
 LARGE = 50_000
-STEPS = 1000  # at least, on few rows
+STEPS = 600  # at least, on few rows
 
 
 def advised(rows: int, task: TaskName) -> dict[str, Any]:
