@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from dnnrun import files
 from dnnrun.data.scale import Scaling
+from dnnrun.data.targets import TargetScale
 from dnnrun.errors import InteropError
 from dnnrun.foreign import Reading, open_network
 from dnnrun.interop.check import forward
@@ -23,6 +24,7 @@ from dnnrun.interop.settle import ALIASES, Settled, settle
 from dnnrun.journal import now
 from dnnrun.nn.activation import Activation
 from dnnrun.nn.architecture import Architecture, Model, lay_out
+from dnnrun.nn.loss import Loss
 from dnnrun.spec.load import default_name, dump, load, load_mapping
 from dnnrun.spec.sections import Spec
 from dnnrun.store import checkpoint as checkpoints
@@ -81,6 +83,7 @@ class Import:
             "task": self.task,
             "targets": [] if self.task == "classification" else list(self.classes),
             "outputs": self.architecture.outputs,
+            "target_scale": self._target_scale(),
             "largest": own if isinstance(own, (int, float)) else largest,
             "preprocessing": dict(self.preprocessing),
             "data_hash": None,
@@ -92,6 +95,13 @@ class Import:
             "progress": {},
             "final": True,
         }
+
+    def _target_scale(self) -> dict[str, Any] | None:
+        """A regression's outputs are in the units of its targets, as they stand in the file."""
+        if self.task != "regression":
+            return None
+        count = self.architecture.outputs
+        return TargetScale((0.0,) * count, (1.0,) * count).to_json()
 
     def account(self) -> dict[str, Any]:
         """Where the network comes from, as `--json`, meta.json and the manifest have it under `imported`."""
@@ -132,12 +142,13 @@ def read_import(path: Path, name: str | None, wanted: Wanted, overrides: Sequenc
     architecture = lay_out(spec.model, settled.features, settled.outputs)
     if misfit := architecture.misfit({name: value.shape for name, value in tensors.items()}):
         raise InteropError(f"{path}: {misfit}; undo the overrides of the model")
+    classes = _classes(network, wanted, settled.outputs)
     return Import(
-        spec=spec,
+        spec=_told_by(spec, network, classes, settled.outputs),
         network=network,
         architecture=architecture,
         tensors=tensors,
-        classes=_classes(network, wanted, settled.outputs),
+        classes=classes,
         preprocessing=_preprocessing(network, wanted, notes),
         notes=tuple(notes),
     )
@@ -202,6 +213,17 @@ def _spec(path: Path, name: str | None, settled: Settled, model_spec: Spec | Non
     content.pop("transfer", None)
     content.pop("sweep", None)
     return load_mapping(content, overrides, where=str(path))
+
+
+def _told_by(spec: Spec, network: ForeignNetwork, classes: Sequence[str], outputs: int) -> Spec:
+    """The spec with the task and the loss that a file of ours says, where it has none of its own."""
+    task = network.own.get("task")
+    if task in ("multilabel", "regression") and spec.data.task is None:
+        return spec.model_copy(update={"data": spec.data.model_copy(update={"task": task})})
+    if outputs == 1 and len(classes) == 2 and spec.train.loss is None:
+        loss = Loss.parse("binary_cross_entropy")
+        return spec.model_copy(update={"train": spec.train.model_copy(update={"loss": loss})})
+    return spec
 
 
 def _without_unset(model: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dnnrun.data.weigh import row_weights
 from dnnrun.errors import DataError, DnnrunError, Interrupted, SpecError, TransferError
 from dnnrun.experiment import Result
 from dnnrun.foreign import open_network
+from dnnrun.imported import Wanted, read_import, write_run
 from dnnrun.interop.check import forward
 from dnnrun.interop.export.bundle import bundle_of
 from dnnrun.interop.export.write import export
@@ -119,6 +120,20 @@ def test_an_export_gives_what_predict_does(kind: str, done: dict[str, Result], t
     wanted = model.in_units(model.logits(x)) if model.task == "regression" else model.logits(x)
     np.testing.assert_allclose(outputs, wanted, rtol=1e-4, atol=1e-4)
     assert network.own["task"] == model.task
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"), [("numbers", "diabetes"), ("one logit", "breast_cancer"), ("labels", "wine")]
+)
+def test_an_imported_run_is_evaluated_to_the_same(
+    kind: str, source: str, done: dict[str, Result], tmp_path: Path
+) -> None:
+    path = tmp_path / "file.npz"
+    export(bundle_of(find_checkpoint(done[kind].run)), path, "npz")
+    run = write_run(read_import(path, "again", Wanted(), [f"data.source={source}", "data.validation=0.2"]), tmp_path)
+    found, wanted = evaluate(run), evaluate(done[kind].run)
+    for name in wanted.metrics.keys() - {"loss"}:
+        assert found.metrics[name] == pytest.approx(wanted.metrics[name], rel=1e-4), name
 
 
 def test_an_export_without_a_bias_to_hold_the_unit_is_refused(tmp_path: Path, compiled: Path) -> None:
