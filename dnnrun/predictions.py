@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,53 +31,29 @@ MOST_ROWS = 1 << 16
 
 @dataclass
 class Predictions:
-    """The predictions of a file, batch by batch: iterate it once; what there is to say of them is known then.
+    """The predictions of rows of files, batch by batch: iterate it once; what there is to say of them is known then.
 
-    `unknown` counts the categories that training has not seen, by column; `extra` are columns that it has not seen;
-    `without_id` says that the column that names a row is not there.
+    `paths` are read; `made` gives the batches, as frames with a column `prediction`. `unknown` counts the categories
+    that training has not seen, by column; `extra` are columns that it has not seen; `without_id` names the column that
+    should name a row and is not there.
     """
 
     trained: Trained
-    tables: Sequence[Table]
-    proba: bool
-    id: str | None
+    paths: Sequence[Path]
+    made: Callable[[Predictions], Iterator[polars.DataFrame]]
     progress: Callable[[int, float], None] | None = None
     rows: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
     extra: list[str] = field(default_factory=list)
-    without_id: bool = False
+    without_id: str | None = None
 
     def __iter__(self) -> Iterator[polars.DataFrame]:
-        columns, began = _columns(self.trained), time.monotonic()
-        for table in self.tables:
-            self.extra += [n for n in columns.check_names(table.names, str(table.path)) if n not in self.extra]
-            self.without_id |= self.id is not None and self.id not in table.names
-        for table in self.tables:
-            first = 0
-            for batch in self._batches(table, columns):
-                yield self._predict(batch, columns, str(table.path), first)
-                first += len(batch)
-                if self.progress:
-                    self.progress(self.rows, time.monotonic() - began)
-
-    def _batches(self, table: Table, columns: Columns) -> Iterator[polars.DataFrame]:
-        carried = [self.id] if self.id is not None and not self.without_id else []
-        wanted = list(dict.fromkeys([*columns.names, *carried]))
-        numeric = [column.name for column in columns.used if column.kind == "number" and column.name not in carried]
-        size = max(1, min(MOST_ROWS, CELLS // columns.width))
-        for batch in table.scan(wanted, numeric, size):
-            for start in range(0, len(batch), size):
-                yield batch.slice(start, size)
-
-    def _predict(self, batch: polars.DataFrame, columns: Columns, where: str, first: int) -> polars.DataFrame:
-        encoded = encode(batch, columns, where, first)
-        for name, count in encoded.unknown.items():
-            self.unknown[name] = self.unknown.get(name, 0) + count
-        self.rows += len(batch)
-        frame = self.trained.told(encoded.matrix, self.proba)
-        if self.id is not None and not self.without_id:
-            frame = frame.insert_column(0, batch[self.id].alias(self.id))
-        return frame
+        began = time.monotonic()
+        for frame in self.made(self):
+            self.rows += len(frame)
+            if self.progress:
+                self.progress(self.rows, time.monotonic() - began)
+            yield frame
 
     def notes(self) -> list[str]:
         """What a person should know of them."""
@@ -86,8 +63,10 @@ class Predictions:
             told.append(f"column{'s' * several} that training has not seen, not used: {listed(self.extra)}")
         for name, count in self.unknown.items():
             told.append(f"{name}: {count:,} value{'s' * (count > 1)} that training has not seen, taken as unknown")
-        if self.without_id:
-            told.append(f"no column {self.id!r}, which names the rows; predictions are in the order of the rows")
+        if self.without_id is not None:
+            told.append(
+                f"no column {self.without_id!r}, which names the rows; predictions are in the order of the rows"
+            )
         return told
 
     def as_json(self) -> dict[str, Any]:
@@ -100,7 +79,7 @@ class Predictions:
         }
 
 
-def predict_files(
+def predict_tables(
     trained: Trained,
     paths: Sequence[str],
     *,
@@ -109,19 +88,58 @@ def predict_files(
     places: Places | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> Predictions:
-    """The predictions of one file, or of several one after the other, with nothing read yet but their headers.
+    """The predictions of one table, or of several one after the other, with nothing read yet but their headers.
 
     `id` is the column that names a row; unset: that of the spec. Raises DataError, CheckpointError.
     """
-    _columns(trained)
+    columns = trained.columns
     source: Any = trained.spec.data.source
-    form = source.form() if hasattr(source, "form") else Form()
-    tables = [open_table(path, form) for path in find(paths, (places or Places()).folders)]
-    if id is not None:
-        for table in tables:
-            if id not in table.names:
-                raise DataError(f"--id: {table.path} has no column {id!r}; it has {listed(table.names)}")
-    return Predictions(trained, tables, proba, id or getattr(source, "id", None), progress)
+    if columns is None:
+        raise CheckpointError(
+            f"{trained.checkpoint.folder}: trained on {source.type}, which is no table of columns; predict takes a run "
+            "of data.source.type csv, parquet or arrow, or rows as .npy"
+        )
+    found = find(paths, (places or Places()).folders)
+    tables = [open_table(path, source.form() if hasattr(source, "form") else Form()) for path in found]
+    known = id or getattr(source, "id", None)
+    lacking = [table for table in tables if known is not None and known not in table.names]
+    if id is not None and lacking:
+        raise DataError(f"--id: {lacking[0].path} has no column {id!r}; it has {listed(lacking[0].names)}")
+    told = Predictions(
+        trained, found, partial(_of_tables, tables, columns, proba, None if lacking else known), progress
+    )
+    told.without_id = known if lacking else None
+    for table in tables:
+        told.extra += [name for name in columns.check_names(table.names, str(table.path)) if name not in told.extra]
+    return told
+
+
+def _of_tables(
+    tables: Sequence[Table], columns: Columns, proba: bool, id: str | None, told: Predictions
+) -> Iterator[polars.DataFrame]:
+    wanted = list(columns.names) if id is None or id in columns.names else [*columns.names, id]
+    numeric = [column.name for column in columns.used if column.kind == "number" and column.name != id]
+    size = max(1, min(MOST_ROWS, CELLS // columns.width))
+    for table in tables:
+        first = 0
+        for whole in table.scan(wanted, numeric, size):
+            for start in range(0, len(whole), size):
+                batch = whole.slice(start, size)
+                encoded = encode(batch, columns, str(table.path), first)
+                for name, count in encoded.unknown.items():
+                    told.unknown[name] = told.unknown.get(name, 0) + count
+                frame = told.trained.told(encoded.matrix, proba)
+                yield frame if id is None else frame.insert_column(0, batch[id])
+                first += len(batch)
+
+
+def predict_rows(trained: Trained, path: Path, *, proba: bool = False) -> Predictions:
+    """The predictions of raw rows (rows, features) in a .npy file. Raises DataError."""
+    from dnnrun.matching import read_rows
+
+    width = len(trained.columns.used) if trained.columns else trained.architecture.features
+    rows = read_rows(path, width)
+    return Predictions(trained, [path], lambda _: iter([trained.told(trained.inputs(rows), proba)]))
 
 
 def write(predictions: Predictions, output: Path) -> None:
@@ -129,7 +147,7 @@ def write(predictions: Predictions, output: Path) -> None:
     suffix = output.suffix.lower()
     if suffix not in (".csv", ".tsv", ".parquet", ".pq"):
         raise DataError(f"--output: {output}: wanted a name that ends in .csv, .tsv or .parquet")
-    if any(table.path.exists() and output.exists() and table.path.samefile(output) for table in predictions.tables):
+    if output.exists() and any(path.samefile(output) for path in predictions.paths):
         raise DataError(f"--output: {output} is the file with the rows; choose another name")
     if format_of(output) == "csv":
         files.write_atomic(output, csv_chunks(predictions, "\t" if suffix == ".tsv" else ","))
@@ -198,21 +216,3 @@ class _Pipe(io.RawIOBase):
 
     def tell(self) -> int:
         return self.count
-
-
-def _columns(trained: Trained) -> Columns:
-    if trained.columns is None:
-        raise CheckpointError(
-            f"{trained.checkpoint.folder}: trained on {trained.spec.data.source.type}, which is no table of columns; "  # type: ignore[attr-defined]
-            "predict takes a run of data.source.type csv, parquet or arrow, or rows as .npy"
-        )
-    return trained.columns
-
-
-def predict_rows(trained: Trained, path: Path, proba: bool) -> polars.DataFrame:
-    """The predictions of raw rows (rows, features) in a .npy file."""
-    from dnnrun.matching import read_rows
-
-    columns = trained.columns
-    width = len(columns.used) if columns else trained.architecture.features
-    return trained.told(trained.inputs(read_rows(path, width)), proba)
