@@ -96,6 +96,24 @@ def test_python_takes_frames_and_columns(place: Path) -> None:
     assert set(network.predict(frame.head(50))) <= {"no", "yes"}
 
 
+def test_numbers_are_predicted_in_their_units(place: Path, compiled: Path) -> None:
+    words = ["name=spend", "data.source.target=[spend, visits]", "data.source.ignore=[churn]", "train.epochs=20"]
+    trained = finished(compiled, "train", "mixed.yaml", *words, cwd=place)
+    assert trained.returncode == 0, trained.stderr
+    done = finished(compiled, "predict", "runs/spend", "mixed.csv", "-o", "spend.parquet", cwd=place)
+    assert done.returncode == 0, done.stderr
+    found, frame = polars.read_parquet(place / "spend.parquet"), polars.read_csv(place / "mixed.csv")
+    assert found.columns == ["id", "prediction_spend", "prediction_visits"]
+    errors = (found["prediction_spend"] - frame["spend"]).to_numpy()
+    assert (errors**2).mean() < 0.6 * frame["spend"].to_numpy().var()
+    told = finished(compiled, "eval", "runs/spend", "--data", "mixed.csv", "--json", cwd=place)
+    rmse = next(entry["rmse"] for entry in json.loads(told.stdout)["per_target"] if entry["target"] == "spend")
+    assert rmse == pytest.approx((errors**2).mean() ** 0.5, rel=1e-4)
+    refused = finished(compiled, "predict", "runs/spend", "mixed.csv", "--proba", cwd=place)
+    assert refused.returncode == 2
+    assert "a regression has no probabilities; leave it out" in refused.stderr
+
+
 PREDICT: dict[str, tuple[tuple[str, ...], str]] = {
     "missing column": (
         ("predict", "runs/mixed", "bad.csv"),
