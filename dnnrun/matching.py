@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dnnrun.data.npy import read_npy
 from dnnrun.data.scale import Scaling
 from dnnrun.errors import CheckpointError, DataError
 from dnnrun.nn.architecture import misfit
@@ -125,20 +126,11 @@ def answer(checkpoint: str | Path, rows: Path, references: Path) -> Matches:
 
 def read_rows(path: Path, width: int) -> np.ndarray:
     """Rows (n, width) of finite numbers from a .npy file; images (n, height, width) too. Raises DataError."""
-    try:
-        found = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"{path}: not found; wanted a .npy file of rows") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); wanted a .npy file of rows") from None
-    if not isinstance(found, np.ndarray):
-        raise DataError(f"{path}: several arrays; wanted a .npy file of one")
+    found = read_npy(path, wanted="a .npy file of rows")
     if found.ndim > 2:
         found = found.reshape(len(found), -1)
     if found.ndim != 2 or found.shape[1] != width:
         raise DataError(f"{path}: of shape {list(found.shape)}; wanted [rows, {width}], one row an example")
-    if found.dtype.kind not in "biuf":
-        raise DataError(f"{path}: of type {found.dtype}; wanted numbers")
     found = found.astype(np.float32)
     if len(bad := np.flatnonzero(~np.isfinite(found).all(1))):
         raise DataError(f"{path}: nan or infinity, first in row {bad[0]}; wanted finite numbers")

@@ -1,9 +1,8 @@
-"""NumPy's .npy and .npz: headers are checked against the file before anything is allocated; pickles are refused."""
+"""NumPy's .npy and .npz as files of weights."""
 
 from __future__ import annotations
 
 import io
-import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dnnrun.errors import InteropError
+from dnnrun.data.npy import read_array
+from dnnrun.errors import DataError, InteropError
 from dnnrun.interop.names import natural
 from dnnrun.interop.readers.damage import DAMAGED
 from dnnrun.interop.weights import Weights
 
-HEADER = 10_000  # bytes; that of a real array has about 100
 OWN = "dnnrun.json"  # where an export of dnnrun says what it is
 
 
@@ -63,30 +62,10 @@ def own_json(where: object, text: bytes | str) -> Mapping[str, Any]:
 
 
 def _array(where: str, file: BinaryIO, size: int) -> np.ndarray:
-    advice = "save plain numbers with numpy.save or numpy.savez"
     try:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file, max_header_size=HEADER)
-    except (ValueError, EOFError, SyntaxError, MemoryError, RecursionError, zipfile.BadZipFile) as error:
-        told = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
-        raise InteropError(f"{where}: not a NumPy array ({told}); {advice}") from None
-    if dtype.hasobject or dtype.kind not in "biufV":
-        what = "pickled objects, which could run code" if dtype.hasobject else f"values of type {dtype}"
-        raise InteropError(f"{where}: holds {what}; {advice}")
-    if any(extent < 0 for extent in shape):
-        raise InteropError(f"{where}: declares the shape {list(shape)}; the file is damaged")
-    wanted = math.prod(shape) * dtype.itemsize
-    if wanted > size:
-        raise InteropError(
-            f"{where}: declares {wanted:,} bytes of values ({'x'.join(map(str, shape))}) and the file has {size:,}; "
-            "it is damaged"
-        )
-    content = file.read(wanted)
-    if len(content) < wanted:
-        raise InteropError(f"{where}: cut short, {len(content):,} of {wanted:,} bytes of values; copy the file again")
-    array = np.frombuffer(content, dtype)
-    return array.reshape(shape, order="F" if fortran else "C")
+        return read_array(where, file, size)
+    except DataError as error:
+        raise InteropError(str(error)) from None
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-import struct
 import tarfile
-import zipfile
-import zlib
 
-DAMAGED: tuple[type[Exception], ...] = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    ValueError,
-    KeyError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-)
+from dnnrun.data import npy
+
+DAMAGED: tuple[type[Exception], ...] = (*npy.DAMAGED, tarfile.TarError)

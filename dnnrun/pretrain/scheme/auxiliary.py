@@ -97,13 +97,13 @@ class Labels(_Headed):
     def _read(self, raw: Raw) -> tuple[Any, tuple[str, ...], str]:
         import numpy as np
 
+        from dnnrun.data.npy import read_npy
+
         path = Path(str(self.file))
         try:
-            found = np.load(path, allow_pickle=False)
-        except FileNotFoundError:
-            raise DataError(f"pretrain.file: {path}: not found; wanted a .npy file of labels") from None
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"pretrain.file: {path}: cannot be read ({error}); wanted a .npy file of labels") from None
+            found = read_npy(path, wanted="a .npy file of labels")
+        except DataError as error:
+            raise DataError(f"pretrain.file: {error}") from None
         counts = [len(raw.train.labels)]
         if raw.test is not None:
             counts.append(counts[0] + len(raw.test.labels))
