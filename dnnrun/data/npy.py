@@ -34,9 +34,19 @@ DAMAGED: tuple[type[Exception], ...] = (  # what zipfile raises for a damaged ar
 )
 
 
-def read_npy(path: Path, kinds: str = NUMBERS, wanted: str = "a .npy file") -> np.ndarray:
-    """The array of a .npy file. Raises DataError where the file is none, holds pickled objects, or is cut short."""
+def read_npy(path: Path, kinds: str = NUMBERS, wanted: str = "a .npy file", mapped: bool = False) -> np.ndarray:
+    """The array of a .npy file; with `mapped`, one that is read from disk where it is used.
+
+    Raises DataError where the file is none, holds pickled objects, or is cut short.
+    """
     with _opened(path, wanted) as (file, size):
+        if mapped:
+            shape, fortran, dtype = _header(str(path), file, size, kinds)
+            if not math.prod(shape):
+                return np.empty(shape, dtype)
+            if file.tell() + math.prod(shape) * dtype.itemsize <= size:
+                return np.memmap(file, dtype, "r", file.tell(), shape, "F" if fortran else "C")
+            file.seek(0)  # to say how it is cut short
         return read_array(str(path), file, size, kinds)
 
 
@@ -84,6 +94,19 @@ def read_array(where: str, file: BinaryIO, size: int, kinds: str = "biufV") -> n
     `kinds` are those of NumPy's dtypes that are accepted. Raises DataError where it is none of these, larger than the
     file or than the free memory, or cut short.
     """
+    shape, fortran, dtype = _header(where, file, size, kinds)
+    wanted = math.prod(shape) * dtype.itemsize
+    if wanted > (free := psutil.virtual_memory().available):
+        raise DataError(f"{where}: its {wanted:,} bytes of values are more than the {free:,} of memory that are free")
+    content = file.read(wanted)
+    if len(content) < wanted:
+        raise DataError(f"{where}: cut short, {len(content):,} of {wanted:,} bytes of values; copy the file again")
+    array = np.frombuffer(content, dtype)
+    return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _header(where: str, file: BinaryIO, size: int, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran's order, and type, with `file` left at the first value."""
     advice = "save plain numbers with numpy.save or numpy.savez"
     try:
         version = np.lib.format.read_magic(file)
@@ -103,13 +126,7 @@ def read_array(where: str, file: BinaryIO, size: int, kinds: str = "biufV") -> n
             f"{where}: declares {wanted:,} bytes of values ({'x'.join(map(str, shape))}) and the file has {size:,}; "
             "it is damaged"
         )
-    if wanted > (free := psutil.virtual_memory().available):
-        raise DataError(f"{where}: its {wanted:,} bytes of values are more than the {free:,} of memory that are free")
-    content = file.read(wanted)
-    if len(content) < wanted:
-        raise DataError(f"{where}: cut short, {len(content):,} of {wanted:,} bytes of values; copy the file again")
-    array = np.frombuffer(content, dtype)
-    return array.reshape(shape, order="F" if fortran else "C")
+    return shape, fortran, dtype
 
 
 @contextmanager

@@ -31,11 +31,6 @@ NOT_DENSE = re.compile(r"(?i).*(embed|attention|attn|in_proj).*")
 NUMBERED = re.compile(r"(.*?[A-Za-z])_?(\d+)")
 
 
-def natural(name: str) -> list[tuple[int, int | str]]:
-    """A key that sorts `layer10` behind `layer9`."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name) if part]
-
-
 def plain(name: str) -> str:
     """A tensor's name without what TensorFlow and torch put around it."""
     name = name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").removesuffix(":0")

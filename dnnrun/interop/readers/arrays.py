@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from dnnrun.data.finding import natural
 from dnnrun.data.npy import read_array
 from dnnrun.errors import DataError, InteropError
-from dnnrun.interop.names import natural
 from dnnrun.interop.readers.damage import DAMAGED
 from dnnrun.interop.weights import Weights
 

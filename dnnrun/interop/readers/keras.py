@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from dnnrun.data.finding import natural
 from dnnrun.errors import InteropError
-from dnnrun.interop.names import natural
 from dnnrun.interop.readers.damage import DAMAGED
 from dnnrun.interop.readers.kerasconfig import steps_of
 from dnnrun.interop.weights import Weights, pack

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dnnrun.data.finding import natural
 from dnnrun.errors import InteropError
-from dnnrun.interop.names import natural
 from dnnrun.interop.readers.arrays import own_json
 from dnnrun.interop.weights import Weights
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dnnrun.data.finding import natural
 from dnnrun.errors import InteropError
-from dnnrun.interop.names import TRAINING, natural, plain
+from dnnrun.interop.names import TRAINING, plain
 from dnnrun.interop.weights import Weights, pack
 
 SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")

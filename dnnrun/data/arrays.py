@@ -1,0 +1,205 @@
+"""Rows from arrays of any numbers and labels of any kind: their shapes and types are settled, or refused by name."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dnnrun.data.source import Raw, Rows
+from dnnrun.errors import DataError
+
+Image = tuple[int, int, int]
+CELLS = 1 << 22  # looked at in one go
+WIDER = "; it is more than float32 can hold, in which the network computes: scale the column"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split as it was read: `features` (rows, ...) and `labels` (rows,), and what errors call each."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    where: str
+    labels_where: str
+
+
+def raw_of(parts: Mapping[str, Part], image: Image | None, largest: float | None) -> Raw:
+    """The rows of `parts` by split (train, test), and what is known of them.
+
+    `image` is what each row is (height, width, channels), None: as the shape of the training features says. `largest`
+    is the largest value a pixel can have, None: 255 for bytes, else by the training rows. Raises DataError for shapes
+    and types that cannot be used, and for splits that do not fit each other.
+    """
+    train = parts["train"]
+    image = image or _image_of(train)
+    flat = {split: _flat(part, train, image) for split, part in parts.items()}
+    features = _numbers(flat, parts)
+    names, numbers = class_numbers(parts)
+    digest = hashlib.sha256()
+    for split, part in features.items():
+        digest.update(f"{split} {part.shape} {part.dtype} {names}\n".encode())
+        digest.update(np.ascontiguousarray(part).data)
+        digest.update(numbers[split].astype("<i4").data)
+    rows = {split: Rows(part, numbers[split]) for split, part in features.items()}
+    if largest is None:
+        largest = _largest(features["train"]) if image else 1.0
+    return Raw(rows["train"], rows.get("test"), names, image, largest, digest.hexdigest())
+
+
+def _image_of(part: Part) -> Image | None:
+    """What the shape of the features says: an image where they have a height and a width."""
+    shape = part.features.shape
+    if len(shape) == 3:
+        return shape[1], shape[2], 1
+    if len(shape) != 4:
+        return None
+    if shape[3] not in (1, 2, 3, 4) and shape[1] in (1, 3, 4):
+        raise DataError(
+            f"{part.where}: of shape {shape_of(shape)}, with the channels before height and width; "
+            "wanted rows x height x width x channels: x.transpose(0, 2, 3, 1)"
+        )
+    return shape[1], shape[2], shape[3]
+
+
+def _flat(part: Part, train: Part, image: Image | None) -> np.ndarray:
+    """The features as (rows, width)."""
+    shape = part.features.shape
+    if part.features.dtype.kind not in "biuf":
+        raise DataError(f"{part.where}: holds {kind_of(part.features)}; wanted numbers")
+    if len(shape) < 2:
+        raise DataError(f"{part.where}: of shape {shape_of(shape)}; wanted rows x features, one row an example")
+    if not math.prod(shape):
+        raise DataError(f"{part.where}: of shape {shape_of(shape)}, which is nothing; wanted one row or more")
+    width, found = math.prod(train.features.shape[1:]), math.prod(shape[1:])
+    if image and math.prod(image) != found:
+        raise DataError(
+            f"{part.where}: rows of {found} values, and image {shape_of(image)} has {math.prod(image)}; correct `image`"
+        )
+    if found != width:
+        raise DataError(f"{part.where}: rows of {found} values, and {train.where} has rows of {width}")
+    if len(shape) > 2 and image is None:
+        raise DataError(
+            f"{part.where}: of shape {shape_of(shape)}; wanted rows x features, or rows x height x width x channels"
+        )
+    labels = part.labels
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim == 2 and labels.shape[0] == shape[0] and _one_hot(labels):
+        raise DataError(
+            f"{part.labels_where}: one-hot labels of shape {shape_of(labels.shape)}; wanted one label a row: y.argmax(1)"
+        )
+    if labels.ndim != 1 or len(labels) != shape[0]:
+        raise DataError(
+            f"{part.labels_where}: of shape {shape_of(labels.shape)}; wanted {shape[0]:,} labels, one for each row of "
+            f"{part.where}"
+        )
+    return part.features.reshape(shape[0], found)
+
+
+def _one_hot(labels: np.ndarray) -> bool:
+    return labels.dtype.kind in "biuf" and bool(((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all())
+
+
+def _numbers(flat: Mapping[str, np.ndarray], parts: Mapping[str, Part]) -> dict[str, np.ndarray]:
+    """All splits as uint8 where every value is a whole number from 0 to 255, else as float32."""
+    whole = all(x.dtype.kind in "biu" for x in flat.values())
+    if whole and all(x.dtype.kind == "b" or (x.min() >= 0 and x.max() <= 255) for x in flat.values()):
+        return {split: x.astype(np.uint8, copy=False) for split, x in flat.items()}
+    return {split: _as_float32(x, parts[split].where) for split, x in flat.items()}
+
+
+def _as_float32(x: np.ndarray, where: str) -> np.ndarray:
+    """Raises DataError where a value is not finite, or not as float32."""
+    found = np.empty(x.shape, np.float32)
+    step = max(1, CELLS // x.shape[1])
+    for start in range(0, len(x), step):
+        piece = x[start : start + step]
+        with np.errstate(over="ignore"):
+            found[start : start + step] = piece
+        bad = ~np.isfinite(found[start : start + step])
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            value = piece[row, column]
+            advice = WIDER if np.isfinite(value) else ", wanted a number; fill in or drop what is missing"
+            raise DataError(f"{where}: row {start + row + 1:,}, column {column + 1} holds {value}{advice}")
+    return found
+
+
+def class_numbers(parts: Mapping[str, Part]) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """The names of the classes, in the order of the labels (numbers by value), and each split's labels as 0, 1, ...
+
+    The classes are those of the training rows. Raises DataError where labels name none, or another split has others.
+    """
+    train = parts["train"]
+    known = np.unique(_labels(train))
+    numbers = {}
+    for split, part in parts.items():
+        labels = _labels(part)
+        if labels.dtype.kind != known.dtype.kind and "U" in (labels.dtype.kind, known.dtype.kind):
+            raise DataError(f"{part.labels_where}: {kind_of(labels)}, and {train.labels_where} holds {kind_of(known)}")
+        place = np.searchsorted(known, labels).clip(max=len(known) - 1)
+        if len(strange := np.flatnonzero(known[place] != labels)):
+            raise DataError(
+                f"{part.labels_where}: row {strange[0] + 1:,} is of class {labels[strange[0]]}, which no training row "
+                f"is of; rows like it: {len(strange):,}; drop them, or train on some"
+            )
+        numbers[split] = place.astype(np.int32)
+    return tuple(str(name) for name in known), numbers
+
+
+def _labels(part: Part) -> np.ndarray:
+    """One label a row: whole numbers or texts."""
+    labels = part.labels.reshape(-1)
+    if labels.dtype.kind == "S":
+        try:
+            return np.char.decode(labels, "utf-8")
+        except UnicodeDecodeError:
+            raise DataError(f"{part.labels_where}: texts that are not UTF-8; wanted UTF-8, or numbers") from None
+    if labels.dtype.kind == "b":
+        return labels.astype(np.uint8)
+    if labels.dtype.kind == "f":
+        if len(bad := np.flatnonzero(~np.isfinite(labels))):
+            raise DataError(f"{part.labels_where}: row {bad[0] + 1:,} has no label ({labels[bad[0]]}); drop such rows")
+        if len(broken := np.flatnonzero((labels != np.floor(labels)) | (np.abs(labels) >= 2**63))):
+            raise DataError(
+                f"{part.labels_where}: row {broken[0] + 1:,} is {labels[broken[0]]:g}; "
+                "wanted classes, as whole numbers or texts"
+            )
+        return labels.astype(np.int64)
+    if labels.dtype.kind not in "iuU":
+        raise DataError(f"{part.labels_where}: holds {kind_of(labels)}; wanted classes, as whole numbers or texts")
+    return labels
+
+
+def _largest(features: np.ndarray) -> float:
+    """The largest value a pixel can have, as the kind of the numbers and the largest that is there suggest."""
+    if features.dtype == np.uint8:
+        return 255.0
+    found = float(features.max())
+    return next((bound for bound in (1.0, 255.0, 65535.0) if 0 < found <= bound), max(found, 1.0))
+
+
+def joined(pieces: Sequence[np.ndarray], wheres: Sequence[str]) -> np.ndarray:
+    """The arrays of several files, one after the other. Raises DataError where their rows differ."""
+    if len(pieces) == 1:
+        return pieces[0]
+    for piece, where in zip(pieces, wheres, strict=True):
+        if piece.ndim == 0 or piece.shape[1:] != pieces[0].shape[1:]:
+            raise DataError(
+                f"{where}: of shape {shape_of(piece.shape)}, and {wheres[0]} is {shape_of(pieces[0].shape)}"
+            )
+    return np.concatenate(pieces)
+
+
+def shape_of(shape: Sequence[int]) -> str:
+    """A shape as errors write it."""
+    return " x ".join(f"{extent:,}" for extent in shape) or "nothing"
+
+
+def kind_of(array: np.ndarray) -> str:
+    """What an array holds as errors write it."""
+    return {"U": "texts", "S": "texts", "b": "truth values"}.get(array.dtype.kind, f"{array.dtype}")

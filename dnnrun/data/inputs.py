@@ -1,0 +1,193 @@
+"""Rows for a trained network from files of arrays and from images, a piece at a time.
+
+`takes` says whether a path is of these; `open_inputs` gives its rows as they stand there, unscaled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from dnnrun.data import idx
+from dnnrun.data.arrays import Image, kind_of, shape_of
+from dnnrun.data.folders import holds_images, inside
+from dnnrun.data.image import SUFFIXES, Background, Decoder, Mode
+from dnnrun.data.inflate import Inflated
+from dnnrun.data.npy import NUMBERS, TEXTS, Archive, read_npy
+from dnnrun.data.source import Source
+from dnnrun.data.source.images import Images
+from dnnrun.data.source.npz import Npz
+from dnnrun.errors import DataError
+
+ROWS = 10_000  # of arrays in a piece
+PICTURES = 500  # in a piece
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a network takes: rows of `width` features; or images (height, width, channels) of pixels up to `largest`.
+
+    `source` is where it was trained from: it names arrays, and says how image files become pixels.
+    """
+
+    width: int
+    image: Image | None
+    largest: float
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some rows: `features` (n, width), finite or not; `ids` of what `Inputs.id_name` says; `labels` as they stand."""
+
+    features: np.ndarray
+    ids: Sequence[int] | Sequence[str]
+    labels: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All rows of a path; `labels` are theirs as they stand there, None where there are none."""
+
+    path: Path
+    count: int
+    labels: np.ndarray | None
+    id_name: ClassVar[str]  # what the ids of a piece are
+
+    def pieces(self) -> Iterator[Piece]:
+        """The rows in their order, each once. Raises DataError for what is not as the network takes it."""
+        raise TypeError(f"{type(self).__name__} does not say how it reads")
+
+
+@dataclass(frozen=True)
+class ArrayInputs(Inputs):
+    """Rows of an array (rows, width); ids count from 1."""
+
+    rows: np.ndarray
+    id_name = "row"
+
+    def pieces(self) -> Iterator[Piece]:
+        for start in range(0, self.count, ROWS):
+            stop = min(start + ROWS, self.count)
+            labels = None if self.labels is None else self.labels[start:stop]
+            yield Piece(np.asarray(self.rows[start:stop]), range(start + 1, stop + 1), labels)
+
+
+@dataclass(frozen=True)
+class ImageInputs(Inputs):
+    """Image files, decoded as they are wanted; ids are their paths within the folder."""
+
+    files: Sequence[Path]
+    decoder: Decoder
+    expected: Expected
+    id_name = "file"
+
+    def pieces(self) -> Iterator[Piece]:
+        for start in range(0, self.count, PICTURES):
+            files = self.files[start : start + PICTURES]
+            labels = None if self.labels is None else self.labels[start : start + PICTURES]
+            yield Piece(self._decoded(files), [str(file.relative_to(self.path)) for file in files], labels)
+
+    def _decoded(self, files: Sequence[Path]) -> np.ndarray:
+        """Pixels (files, width), white being what the network calls it."""
+        pixels, wanted = self.decoder.read_all(files), self.expected.image
+        assert wanted is not None  # else there are no such inputs
+        if pixels.shape[1:] != wanted:
+            raise DataError(
+                f"{files[0]}: {shape_of(pixels.shape[1:3])} pixels, and the network takes {shape_of(wanted[:2])}; "
+                "resize it"
+            )
+        rows = pixels.reshape(len(files), -1)
+        return rows if self.expected.largest == 255 else rows * np.float32(self.expected.largest / 255)
+
+
+def takes(path: Path) -> bool:
+    """Whether `path` is a .npy, .npz or IDX file, an image, or a folder of images."""
+    if path.is_dir():
+        return holds_images(path)
+    return path.suffix.lower() in (".npy", ".npz", *SUFFIXES) or _is_idx(path)
+
+
+def open_inputs(path: Path, expected: Expected, labels: Path | None = None) -> Inputs:
+    """The rows of a path that `takes` is true for. `labels` is a .npy or IDX file of their labels.
+
+    Raises DataError where they are not what the network takes.
+    """
+    if path.is_dir() or path.suffix.lower() in SUFFIXES:
+        if labels is not None:
+            raise DataError(f"{labels}: labels of images are the names of their folders; leave it out")
+        return _images(path, expected)
+    if not path.exists():
+        raise DataError(f"{path}: not found; correct the path")
+    rows, known = _arrays(path, expected)
+    if labels is not None:
+        known = read_npy(labels, TEXTS) if labels.suffix.lower() == ".npy" else idx.read(labels)[0]
+    rows = _fitting(path, rows, expected)
+    if known is not None:
+        known = known.reshape(-1) if known.shape == (len(rows), 1) else known
+        if known.ndim == 0 or len(known) != len(rows):
+            raise DataError(
+                f"{labels or path}: labels of shape {shape_of(known.shape)}; wanted {len(rows):,}, one for each row"
+            )
+    return ArrayInputs(path, len(rows), known, rows)
+
+
+def _arrays(path: Path, expected: Expected) -> tuple[np.ndarray, np.ndarray | None]:
+    if path.suffix.lower() == ".npy":
+        return read_npy(path, mapped=True), None
+    if path.suffix.lower() != ".npz":
+        return idx.read(path)[0], None
+    archive, own = Archive(path), expected.source
+    names = (own.features, own.labels) if isinstance(own, Npz) else ("x", "y")
+    if names[0] not in archive.names and len(archive.names) == 1:
+        names = archive.names[0], ""
+    return archive.read(names[0], NUMBERS), archive.read(names[1], TEXTS) if names[1] in archive.names else None
+
+
+def _fitting(path: Path, rows: np.ndarray, expected: Expected) -> np.ndarray:
+    """The rows as (n, width)."""
+    if rows.dtype.kind not in "biuf":
+        raise DataError(f"{path}: holds {kind_of(rows)}; wanted numbers")
+    single = expected.image is not None and rows.shape in (expected.image, expected.image[:2])
+    if rows.ndim < 2 or (math.prod(rows.shape[1:]) != expected.width):
+        one = "; a single image is x[None]" if single else ""
+        wanted = f"rows x {expected.width:,}"
+        if expected.image:
+            wanted += f", or rows x {shape_of(expected.image)}"
+        raise DataError(f"{path}: of shape {shape_of(rows.shape)}; wanted {wanted}{one}")
+    return rows.reshape(len(rows), -1)
+
+
+def _images(path: Path, expected: Expected) -> Inputs:
+    if expected.image is None:
+        raise DataError(f"{path}: images, and the network was trained on a table of {expected.width:,} columns")
+    if expected.image[2] not in (1, 3):
+        raise DataError(f"{path}: images, and the network takes {expected.image[2]} channels; give it an array")
+    mode: Mode = "grey" if expected.image[2] == 1 else "rgb"
+    size: tuple[int, int] | None = None
+    background: Background | None = None
+    if isinstance(expected.source, Images):
+        size, background = expected.source.size, expected.source.background
+    decoder = Decoder(mode, size, background)
+    if not path.is_dir():
+        if not path.exists():
+            raise DataError(f"{path}: not found; correct the path")
+        return ImageInputs(path.parent, 1, None, [path], decoder, expected)
+    found = inside(path)
+    labels = None if found.classes is None else np.array(found.classes)
+    return ImageInputs(path, len(found.paths), labels, found.paths, decoder, expected)
+
+
+def _is_idx(path: Path) -> bool:
+    """Whether the file begins as IDX files do, plain or gzip."""
+    try:
+        with path.open("rb") as file:
+            start = Inflated(file, str(path)).read(4)
+    except (OSError, DataError):
+        return False
+    return len(start) == 4 and start[:2] == b"\0\0" and start[2] in idx.TYPES and 0 < start[3] <= idx.MOST_DIMENSIONS

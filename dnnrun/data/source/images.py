@@ -1,0 +1,62 @@
+"""A folder of images, one folder a class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from dnnrun.data.source import Places, Raw, Source
+
+if TYPE_CHECKING:
+    from dnnrun.data.arrays import Part
+    from dnnrun.data.image import Decoder
+
+Side = Annotated[int, Field(gt=0)]
+
+
+class Images(Source):
+    """A folder of images by class: PATH/CLASS/*.png, .jpg and others; or PATH/train/CLASS/, PATH/test/CLASS/.
+
+    The classes are the folders, in the order of their names. `validation/` (or `val/`) beside `train/` holds the rows
+    to validate on.
+    """
+
+    type: Literal["images"] = "images"
+    path: str = Field(description="the folder that holds a folder a class, or train/, validation/ and test/ of such")
+    mode: Literal["grey", "rgb"] | None = Field(
+        default=None, description="what every image is turned into; unset: as the first one, and no colour may be lost"
+    )
+    size: Annotated[tuple[Side, Side], Field(strict=False)] | None = Field(
+        default=None, description="height and width that every image is brought to; unset: they must be of one size"
+    )
+    background: Literal["black", "white"] | None = Field(
+        default=None, description="what shows through transparent pixels; unset: they are refused"
+    )
+
+    def read(self, places: Places) -> Raw:
+        """Pixels as uint8, from 0 to 255. Raises DataError, with its path, for a file that is no readable image."""
+        from dnnrun.data.arrays import raw_of
+        from dnnrun.data.finding import find
+        from dnnrun.data.folders import splits_of
+
+        root = find(self.path, places)
+        decoder = self.decoder()
+        parts = {split: self._part(folder, decoder) for split, folder in splits_of(root).items()}
+        return raw_of(parts, None, 255.0)
+
+    def decoder(self) -> Decoder:
+        """How files become pixels."""
+        from dnnrun.data.image import Decoder
+
+        return Decoder(self.mode, self.size, self.background)
+
+    def _part(self, folder: Path, decoder: Decoder) -> Part:
+        import numpy as np
+
+        from dnnrun.data.arrays import Part
+        from dnnrun.data.folders import by_class
+
+        found = by_class(folder)
+        return Part(decoder.read_all(found.paths), np.array(found.classes), str(folder), str(folder))

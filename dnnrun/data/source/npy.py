@@ -1,0 +1,88 @@
+"""NumPy's .npy files and IDX files: features in one, labels in another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dnnrun.data.source import Places, Raw, Source
+from dnnrun.data.source.npz import IMAGE, LARGEST, Files, ImageSize
+
+if TYPE_CHECKING:
+    from dnnrun.data.arrays import Part
+
+
+class _Paired(Source):
+    """What sources with features and labels in files of their own have in common."""
+
+    features: Files = Field(description="the file of features, a pattern (`x-*.npy`), or a list of them")
+    labels: Files = Field(description="the file of labels, or as many as there are of features, in their order")
+    test_features: Files | None = Field(default=None, description="the file or files of test features")
+    test_labels: Files | None = Field(default=None, description="the file or files of test labels")
+    image: ImageSize | None = Field(default=None, description=IMAGE)
+    largest: float | None = Field(default=None, gt=0, description=LARGEST)
+
+    @model_validator(mode="after")
+    def _both(self) -> Any:
+        if (self.test_features is None) != (self.test_labels is None):
+            raise ValueError("test_features and test_labels belong together; name both files, or neither")
+        return self
+
+    def read(self, places: Places) -> Raw:
+        """Features as uint8 or float32. Raises DataError where a file or its shape is not what is wanted."""
+        from dnnrun.data.arrays import raw_of
+
+        parts = {"train": self._part(self.features, self.labels, places)}
+        if self.test_features is not None and self.test_labels is not None:
+            parts["test"] = self._part(self.test_features, self.test_labels, places)
+        return raw_of(parts, self.image, self.largest)
+
+    def _part(self, features: Files, labels: Files, places: Places) -> Part:
+        from dnnrun.data.arrays import Part, joined
+        from dnnrun.data.finding import find_all
+        from dnnrun.data.npy import NUMBERS, TEXTS
+
+        found, wheres = [], []
+        for paths, kinds in ((features, NUMBERS), (labels, TEXTS)):
+            files = find_all(paths, places)
+            where = [str(path) for path in files]
+            found.append(joined([self._reader()(path, kinds) for path in files], where))
+            wheres.append(where[0] if len(where) == 1 else f"{where[0]} and {len(where) - 1} more")
+        return Part(*found, *wheres)
+
+    def _reader(self) -> Callable[[Path, str], Any]:
+        raise TypeError(f"{type(self).__name__} does not say how it reads a file")
+
+
+class Npy(_Paired):
+    """Arrays in .npy files, as numpy.save writes them: features in one file, labels in another.
+
+    Features are rows x features, or images as rows x height x width (x channels); labels are whole numbers or texts,
+    one a row. Several files, or those of a pattern, are one after the other.
+    """
+
+    type: Literal["npy"] = "npy"
+
+    def _reader(self) -> Callable[[Path, str], Any]:
+        from dnnrun.data.npy import read_npy
+
+        return read_npy
+
+
+class Idx(_Paired):
+    """Your own IDX files, plain or gzip: features in one file, labels in another.
+
+    The format of MNIST: `features` are rows x height x width, or rows x features; `labels` one whole number a row.
+    """
+
+    type: Literal["idx"] = "idx"
+
+    def _reader(self) -> Callable[[Path, str], Any]:
+        import psutil
+
+        from dnnrun.data.idx import read
+
+        return lambda path, kinds: read(path, largest=psutil.virtual_memory().available)[0]

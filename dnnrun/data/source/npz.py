@@ -1,0 +1,71 @@
+"""NumPy's .npz files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dnnrun.data.source import Places, Raw, Source
+
+if TYPE_CHECKING:
+    from dnnrun.data.arrays import Part
+
+Files = str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+Side = Annotated[int, Field(gt=0)]
+ImageSize = Annotated[tuple[Side, Side, Side], Field(strict=False)]
+
+IMAGE = "height, width and channels of an image that is a row; unset: as the shape of the features says"
+LARGEST = "the largest value a pixel can have; unset: 255 for whole numbers up to 255, else 1, 255, 65535 by the values"
+
+
+class Npz(Source):
+    """Arrays in a .npz file, as numpy.savez writes it.
+
+    Features are rows x features, or images as rows x height x width (x channels); labels are whole numbers or texts,
+    one a row. Several files, or those of a pattern, are one after the other.
+    """
+
+    type: Literal["npz"] = "npz"
+    path: Files = Field(description="the file, a pattern (`part-*.npz`), or a list of them")
+    features: str = Field(default="x", description="the name of the array of features")
+    labels: str = Field(default="y", description="the name of the array of labels")
+    test: Files | None = Field(
+        default=None, description="files of the test rows, their arrays named as those of `path`"
+    )
+    test_features: str | None = Field(default=None, description="the array of test features, in `test` or in `path`")
+    test_labels: str | None = Field(default=None, description="the array of test labels, in `test` or in `path`")
+    image: ImageSize | None = Field(default=None, description=IMAGE)
+    largest: float | None = Field(default=None, gt=0, description=LARGEST)
+
+    @model_validator(mode="after")
+    def _both(self) -> Npz:
+        if (self.test_features is None) != (self.test_labels is None):
+            raise ValueError("test_features and test_labels belong together; name both arrays, or neither")
+        return self
+
+    def read(self, places: Places) -> Raw:
+        """Features as uint8 or float32. Raises DataError where a file, an array or its shape is not what is wanted."""
+        from dnnrun.data.arrays import raw_of
+        from dnnrun.data.finding import find_all
+
+        files = find_all(self.path, places)
+        parts = {"train": self._part(files, self.features, self.labels)}
+        if self.test is not None or self.test_features is not None:
+            others = files if self.test is None else find_all(self.test, places)
+            names = self.test_features or self.features, self.test_labels or self.labels
+            parts["test"] = self._part(others, *names)
+        return raw_of(parts, self.image, self.largest)
+
+    def _part(self, files: list[Path], features: str, labels: str) -> Part:
+        from dnnrun.data.arrays import Part, joined
+        from dnnrun.data.npy import NUMBERS, TEXTS, Archive
+
+        archives = [Archive(path) for path in files]
+        found, wheres = [], []
+        for name, kinds in ((features, NUMBERS), (labels, TEXTS)):
+            where = [f"{path}: {name}" for path in files]
+            found.append(joined([archive.read(name, kinds) for archive in archives], where))
+            wheres.append(where[0] if len(where) == 1 else f"{where[0]} and {len(where) - 1} more files")
+        return Part(*found, *wheres)
