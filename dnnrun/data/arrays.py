@@ -89,9 +89,7 @@ def _flat(part: Part, train: Part, image: Image | None) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2 and labels.shape[0] == shape[0] and _one_hot(labels):
-        raise DataError(
-            f"{part.labels_where}: one-hot labels of shape {shape_of(labels.shape)}; wanted one label a row: y.argmax(1)"
-        )
+        raise DataError(f"{part.labels_where}: one-hot, {shape_of(labels.shape)}; wanted one label a row: y.argmax(1)")
     if labels.ndim != 1 or len(labels) != shape[0]:
         raise DataError(
             f"{part.labels_where}: of shape {shape_of(labels.shape)}; wanted {shape[0]:,} labels, one for each row of "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,22 +45,31 @@ def splits_of(root: Path) -> dict[str, Path]:
 
 
 def by_class(root: Path) -> Labelled:
-    """The images of `root`/CLASS/, the classes mixed in proportion, so that the first N files are of all of them.
-
-    Raises DataError for anything else that is there.
-    """
-    found: list[tuple[float, str, Path]] = []
+    """The images of `root`/CLASS/, classes and files by name. Raises DataError for anything else that is there."""
+    paths: list[Path] = []
+    classes: list[str] = []
     for folder in _entries(root):
         if not folder.is_dir():
             raise DataError(f"{folder}: a file beside the folders of the classes; move it into one, or away")
         inside = _images(folder)
         if not inside:
             raise DataError(f"{folder}: no image in it; remove the folder, or fill it")
-        found += [((place + 0.5) / len(inside), folder.name, path) for place, path in enumerate(inside)]
-    if not found:
+        paths += inside
+        classes += [folder.name] * len(inside)
+    if not paths:
         raise DataError(f"{root}: nothing in it; wanted a folder a class, with images")
-    found.sort(key=lambda entry: entry[:2])
-    return Labelled([path for _, _, path in found], [name for _, name, _ in found])
+    return Labelled(paths, classes)
+
+
+def mixed(found: Labelled) -> Labelled:
+    """The same files with their classes mixed in proportion, so that the first N are of all of them."""
+    assert found.classes is not None
+    sizes, seen, places = Counter(found.classes), Counter[str](), []
+    for number, name in enumerate(found.classes):
+        places.append(((seen[name] + 0.5) / sizes[name], name, number))
+        seen[name] += 1
+    order = [number for _, _, number in sorted(places)]
+    return Labelled([found.paths[number] for number in order], [found.classes[number] for number in order])
 
 
 def inside(root: Path) -> Labelled:

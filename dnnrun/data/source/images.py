@@ -19,8 +19,8 @@ Side = Annotated[int, Field(gt=0)]
 class Images(Source):
     """A folder of images by class: PATH/CLASS/*.png, .jpg and others; or PATH/train/CLASS/, PATH/test/CLASS/.
 
-    The classes are the folders, in the order of their names. `validation/` (or `val/`) beside `train/` holds the rows
-    to validate on.
+    The classes are the folders, in alphabetical order; rows stand with their classes mixed in proportion. `validation/`
+    (or `val/`) beside `train/` holds the rows to validate on.
     """
 
     type: Literal["images"] = "images"
@@ -56,7 +56,7 @@ class Images(Source):
         import numpy as np
 
         from dnnrun.data.arrays import Part
-        from dnnrun.data.folders import by_class
+        from dnnrun.data.folders import by_class, mixed
 
-        found = by_class(folder)
+        found = mixed(by_class(folder))
         return Part(decoder.read_all(found.paths), np.array(found.classes), str(folder), str(folder))
