@@ -102,8 +102,8 @@ def _inputs_of(
 
 
 def _ahead(spec: Spec, dataset: Dataset) -> transfers.Ahead:
-    optimizer = spec.train.optimizer.model_dump(mode="json")
-    return transfers.Ahead(spec.train.epochs, _patience(spec), optimizer, dataset.names, dataset.task)
+    optimizer, augmented = spec.train.optimizer.model_dump(mode="json"), spec.data.augment is not None
+    return transfers.Ahead(spec.train.epochs, _patience(spec), optimizer, dataset.names, dataset.task, augmented)
 
 
 def _patience(spec: Spec) -> int | None:
@@ -192,6 +192,8 @@ def assemble(
         from dnnrun.train.resize import resize as resized
 
         dataset = replace(dataset, features=resized(dataset.features, resize), image=tuple(resize["to"]))
+    if spec.data.augment:
+        spec.data.augment.check(dataset.image)
     scaling = scaling or fit_scaling(spec.data.scale, dataset)
     architecture = lay_out(spec.model, dataset.width, outputs_for(spec, dataset))
     objective, plan = course_of(spec, dataset)  # a batch beyond the data is told as that, not as too much memory
@@ -223,7 +225,8 @@ def _phases(parts: Assembly, donors: list[Donor], manifest: Mapping[str, Any] | 
     elif options and manifest and manifest.get("transfer"):
         parts.transfer = manifest["transfer"]
         reused, patience = manifest["transfer"]["reused"], _patience(parts.spec)
-        found, _ = phases_of(options, parts.architecture, reused, parts.plan.epochs, patience)
+        augmented = parts.spec.data.augment is not None
+        found, _ = phases_of(options, parts.architecture, reused, parts.plan.epochs, patience, augmented)
         parts.phases = found
     else:
         parts.phases = [Phase(frozenset(names))]

@@ -25,6 +25,7 @@ from dnnrun.transfer.phases import Phase
 
 if TYPE_CHECKING:
     from dnnrun.nn.network import Tensors
+    from dnnrun.train.augment import Augmentation
     from dnnrun.train.loop import Plan
     from dnnrun.train.program import Objective, Program
     from dnnrun.train.spread import Shares, Spread
@@ -167,7 +168,15 @@ class Assembly:
         """The program of a phase, not compiled yet."""
         from dnnrun.train.program import Program
 
-        return Program(self.task, self.objective, **phase, spread=self.spread)
+        return Program(self.task, self.objective, **phase, spread=self.spread, augmentation=self.augmentation)
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """How the rows of a batch change."""
+        from dnnrun.train.augment import Augmentation
+
+        options = self.spec.data.augment
+        return None if options is None else Augmentation(options, self.dataset.image)
 
     def _place(self, features: np.ndarray | None) -> None:
         """Let training go on from these features, or from the rows as they are where there are none."""

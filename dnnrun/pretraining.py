@@ -93,6 +93,8 @@ def plan_pretraining(spec: Spec, places: Places) -> Pretraining:
     scheme = spec.pretrain
     if scheme is None:
         raise SpecError(["pretrain: missing; wanted a pretrain: section, as {type: autoencoder}"])
+    if scheme.data and scheme.data.augment:
+        raise SpecError(["pretrain.data.augment: stages take rows as they are; augment data, or leave it out"])
     data = scheme.data or spec.data
     raw = scheme.relabel(as_task(settle(data.source.read(places), data.task, data.groups), data.task))
     dataset = select(raw, data.model_copy(update={"task": None}), spec.seed)
@@ -142,7 +144,8 @@ def check_fine_tuning(spec: Spec, pretraining: Pretraining, dataset: Dataset) ->
             ]
         )
     stopping = spec.train.early_stopping
-    phases_of(tuned.transfer, architecture, reused, spec.train.epochs, stopping and stopping.patience)
+    augmented = spec.data.augment is not None
+    phases_of(tuned.transfer, architecture, reused, spec.train.epochs, stopping and stopping.patience, augmented)
 
 
 @dataclass
@@ -152,6 +155,8 @@ class StageAssembly(Assembly):
     scheme: Scheme = field(kw_only=True)
     stage: Stage = field(kw_only=True)
     before: Mapping[str, np.ndarray] = field(kw_only=True)
+
+    augmentation = None  # type: ignore[assignment]  # stages take rows as they are
 
     @property
     def stage_name(self) -> str:  # type: ignore[override]

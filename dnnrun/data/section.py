@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from dnnrun.component import Options
+from dnnrun.data.augment import Augment
 from dnnrun.data.select import Selection
 from dnnrun.data.source import Source
 
@@ -27,3 +28,4 @@ class Data(Selection):
     stream: int | None = Field(
         default=None, gt=0, description="rows on the device at a time, rounded down to whole batches; unset: all rows"
     )
+    augment: Augment | None = Field(default=None, description="what training changes at random in every row it takes")

@@ -92,7 +92,7 @@ class _Group:
             name: getattr(program, name) for name in ("trainable", "moving", "first", "joined", "factors", "later")
         }
         key = json.dumps([shape(self.specs[0]), same, self.differ, steps, described(phase)], sort_keys=True)
-        base = Program(program.task, program.objective, **phase)
+        base = Program(program.task, program.objective, **phase, augmentation=program.augmentation)
 
         def program_of(traced: Mapping[str, Any]) -> Program:
             return replace(base, objective=objective_of(with_numbers(train, traced), steps))
@@ -116,7 +116,7 @@ class LaneAssembly(Assembly):
         return replace(self.rows, order=self._order(epoch))
 
     def make(self, **phase: Any) -> Program:
-        program = LaneProgram(self.task, self.objective, **phase)
+        program = LaneProgram(self.task, self.objective, **phase, augmentation=self.augmentation)
         program.lane = self.place
         return program
 

@@ -88,8 +88,8 @@ class KeptAssembly(Assembly):
         return Batches(features=self.kept.place(host.pop("features")), **jax.device_put(host))
 
     def make(self, **phase: Any) -> Program:
-        program = KeptProgram(self.task, self.objective, **phase, spread=self.spread)
-        program.key, program.kept = [fixed(self.spec), described(phase)], self.kept.compiled
+        program = KeptProgram(self.task, self.objective, **phase, spread=self.spread, augmentation=self.augmentation)
+        program.key, program.kept = [fixed(self.spec), self.dataset.image, described(phase)], self.kept.compiled
         return program
 
 
@@ -117,7 +117,8 @@ def _bound(kept: dict[str, Any]) -> None:
 def fixed(spec: Spec) -> dict[str, Any]:
     """What of a spec decides its compiled functions, but for the shapes of their arguments."""
     train = {key: value for key, value in spec.train.model_dump(mode="json").items() if key not in HOST}
-    return {"model": spec.model.model_dump(mode="json"), "train": train}
+    augment = spec.data.augment and spec.data.augment.model_dump(mode="json")
+    return {"model": spec.model.model_dump(mode="json"), "train": train, "augment": augment}
 
 
 def described(phase: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from jax import lax
 
 from dnnrun.nn.network import Tensors
 from dnnrun.train.program import Program
-from dnnrun.train.state import Batches, Taken, TrainState
+from dnnrun.train.state import Batches, Move, Taken, TrainState
 
 Numbers = Mapping[str, jax.Array]
 
@@ -24,8 +24,9 @@ class LaneBatches(Batches):
 
     lookup: jax.Array = field(kw_only=True)
 
-    def take(self, rows: jax.Array) -> Taken:
-        x = self.features[jnp.asarray(self.lookup)[rows]].astype(jnp.float32)
+    def take(self, rows: jax.Array, move: Move | None = None) -> Taken:
+        x = self.features[jnp.asarray(self.lookup)[rows]]
+        x = (x if move is None else move(x)).astype(jnp.float32)
         return Taken((x - self.offset) * self.factor, jnp.asarray(self.labels)[rows], self._weights(rows))
 
 

@@ -17,8 +17,9 @@ from dnnrun.nn.architecture import is_kernel, layer_of
 from dnnrun.nn.network import Tensors
 from dnnrun.optim import is_zero
 from dnnrun.optim.constraint import max_norm
+from dnnrun.train.augment import Augmentation
 from dnnrun.train.spread import Shares, Spread
-from dnnrun.train.state import Batches, TrainState, fresh_state
+from dnnrun.train.state import Batches, Taken, TrainState, fresh_state
 from dnnrun.train.stream import Epoch, Stream
 from dnnrun.train.task import Batch, Task, zeros
 
@@ -51,7 +52,8 @@ class Program:
     `moving` names such a layer: its batch-norm statistics go on moving. The inputs are those of layer number `first`.
     `joined` says after how many epochs a layer began to learn (0 unless said): layers that joined together share an
     optimizer state. `factors` multiplies the learning rate of a layer. `later` names the layers that
-    later phases change. `spread` are the devices that share every batch, None where one has it all.
+    later phases change. `spread` are the devices that share every batch, None where one has it all. `augmentation`
+    changes the rows of every batch, None where they are taken as they are.
     """
 
     task: Task
@@ -63,6 +65,7 @@ class Program:
     factors: Mapping[str, float] = field(default_factory=dict)
     later: frozenset[str] = frozenset()
     spread: Spread | None = None
+    augmentation: Augmentation | None = None
     traces: int = 0
     _train: Any = field(default=None, repr=False)
     _evaluate: Future[Any] | None = field(default=None, repr=False)
@@ -144,7 +147,7 @@ class Program:
         """One step of gradient descent on the batch of this step."""
         goal = self.objective
         within = step % goal.steps_per_epoch
-        taken = data.batch(within, goal.batch_size)
+        taken = self.batch(data, step)
         key = jax.random.fold_in(jax.random.wrap_key_data(data.key, impl="threefry2x32"), step)
         batch = Batch(taken.x, taken.labels, key, step, self.first, True, self.still, taken.weights)
         found = self.task.slopes(state.params, {**frozen, **state.statistics}, batch, self.penalty)
@@ -162,6 +165,15 @@ class Program:
             sums={name: jnp.where(first, 0, value) + found.sums[name] for name, value in state.sums.items()},
             bad_step=jnp.where(bad, step, state.bad_step),
         )
+
+    def batch(self, data: Data, step: jax.Array) -> Taken:
+        """The rows that this step learns from."""
+        number, size, augmentation = step % self.objective.steps_per_epoch, self.objective.batch_size, self.augmentation
+        if augmentation is None:
+            return data.batch(number, size)
+        key = augmentation.key(data.key, step)
+        taken = data.batch(number, size, lambda rows: augmentation.move(rows, key))
+        return taken._replace(x=augmentation.disturb(taken.x, key))
 
     def penalty(self, params: Tensors) -> jax.Array | float:
         """l1 * sum |w| + l2 * sum w^2 / 2 over the trainable kernels."""

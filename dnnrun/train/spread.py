@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from dnnrun.train.state import EVALUATION_BLOCK, Taken
+from dnnrun.train.state import EVALUATION_BLOCK, Move, Taken
 
 AXIS = "data"
 
@@ -39,14 +39,14 @@ class Shares:
     first: jax.Array
     batch_weights: jax.Array | None = None
 
-    def batch(self, number: jax.Array, size: int) -> Taken:
+    def batch(self, number: jax.Array, size: int, move: Move | None = None) -> Taken:
         """What this epoch's batch `number` is."""
         number = number - self.first
         labels = lax.dynamic_index_in_dim(self.batch_labels, number, keepdims=False)
         weights = None
         if self.batch_weights is not None:
             weights = lax.dynamic_index_in_dim(self.batch_weights, number, keepdims=False)
-        return Taken(self._scaled(self.batches, number), labels, weights)
+        return Taken(self._scaled(self.batches, number, move), labels, weights)
 
     def blocks(self, start: jax.Array, stop: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The numbers, first and last (excluded), of the blocks that have rows `start` to `stop`."""
@@ -59,8 +59,9 @@ class Shares:
         labels = lax.dynamic_index_in_dim(self.row_labels, number, keepdims=False)
         return Taken(self._scaled(self.rows, number), labels), (start <= rows) & (rows < stop)
 
-    def _scaled(self, rows: jax.Array, number: jax.Array) -> jax.Array:
-        x = lax.dynamic_index_in_dim(rows, number, keepdims=False).astype(jnp.float32)
+    def _scaled(self, rows: jax.Array, number: jax.Array, move: Move | None = None) -> jax.Array:
+        x = lax.dynamic_index_in_dim(rows, number, keepdims=False)
+        x = (x if move is None else move(x)).astype(jnp.float32)
         return (x - self.offset) * self.factor
 
 

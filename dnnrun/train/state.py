@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from jax import lax
 from dnnrun.nn.network import Tensors
 
 EVALUATION_BLOCK = 1000
+Move = Callable[[jax.Array], jax.Array]  # raw rows (n, width) -> the same with their pixels moved
 
 
 @jax.tree_util.register_dataclass
@@ -76,9 +78,10 @@ class Batches:
     key: jax.Array
     weights: jax.Array | None = None
 
-    def take(self, rows: jax.Array) -> Taken:
+    def take(self, rows: jax.Array, move: Move | None = None) -> Taken:
         """Inputs, labels and weights of these row numbers."""
-        x = self.features[rows].astype(jnp.float32)
+        x = self.features[rows]
+        x = (x if move is None else move(x)).astype(jnp.float32)
         return Taken((x - self.offset) * self.factor, self.labels[rows], self._weights(rows))
 
     def _weights(self, rows: jax.Array) -> jax.Array | None:
@@ -88,9 +91,9 @@ class Batches:
         """The row numbers of this epoch's batch `number`."""
         return lax.dynamic_slice(self.order, (number * size,), (size,))
 
-    def batch(self, number: jax.Array, size: int) -> Taken:
+    def batch(self, number: jax.Array, size: int, move: Move | None = None) -> Taken:
         """What this epoch's batch `number` is."""
-        return self.take(self.numbers(number, size))
+        return self.take(self.numbers(number, size), move)
 
     def blocks(self, start: jax.Array, stop: jax.Array) -> tuple[Any, jax.Array]:
         """The numbers, first and last (excluded), of the blocks that rows `start` to `stop` are evaluated in."""

@@ -26,9 +26,8 @@ def first_bad_layer(
     for tensor in task.tensors:
         if tensor.name in tensors and not bool(jnp.all(jnp.isfinite(tensors[tensor.name]))):
             return layer_of(tensor.name), f"its {tensor.name.partition('/')[2]}, after the step before"
-    step, goal = state.step, program.objective
-    batch = data.numbers(step % goal.steps_per_epoch, goal.batch_size)
-    x, labels, _ = data.take(batch if rows is None else jnp.asarray(rows))
+    step = state.step
+    x, labels, _ = program.batch(data, step) if rows is None else data.take(jnp.asarray(rows))
     if not bool(jnp.all(jnp.isfinite(x))):
         return "the inputs", "a value of the data"
     if not isinstance(task, Supervised):

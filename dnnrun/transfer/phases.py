@@ -35,11 +35,17 @@ class _Freezing:
 
 
 def phases_of(
-    options: Transfer, architecture: Architecture, reused: list[str], epochs: int, patience: int | None = None
+    options: Transfer,
+    architecture: Architecture,
+    reused: list[str],
+    epochs: int,
+    patience: int | None = None,
+    augmented: bool = False,
 ) -> tuple[list[Phase], list[str]]:
     """The phases in order, and notes for the person. `patience` is that of early stopping, None without it.
 
-    Raises TransferError for contradictions.
+    `augmented`: the rows change at every step, so that nothing can be computed once. Raises
+    TransferError for contradictions.
     """
     freezing = _freezing(options, architecture, reused)
     _check(options, freezing, reused, epochs, patience)
@@ -50,7 +56,7 @@ def phases_of(
         frozen -= set(joins)
         trainable = frozenset(architecture.names) - frozen
         moving = frozenset() if options.freeze_batch_norm else frozenset(frozen)
-        first, why = cacheable(options, architecture, frozen, required=not phases)
+        first, why = cacheable(options, architecture, frozen, not phases, augmented)
         if why and why not in notes:
             notes.append(why)
         after = when if isinstance(when, int) else None
@@ -122,7 +128,7 @@ def _in_order(steps: list[tuple[list[str], int | Stall]]) -> list[tuple[list[str
 
 
 def cacheable(
-    options: Transfer, architecture: Architecture, frozen: set[str], required: bool
+    options: Transfer, architecture: Architecture, frozen: set[str], required: bool, augmented: bool = False
 ) -> tuple[int, str | None]:
     """How many layers from the input can be computed once, and why it is not all that are frozen.
 
@@ -133,7 +139,9 @@ def cacheable(
     names = architecture.names
     prefix = next((number for number, name in enumerate(names) if name not in frozen), len(names))
     count, why = prefix, None
-    if prefix and architecture.input_dropout:
+    if prefix and augmented:
+        count, why = 0, "data.augment draws anew at every step"
+    elif prefix and architecture.input_dropout:
         count, why = 0, "model.dropout.input draws anew at every step"
     for number, layer in enumerate(architecture.layers[:prefix]):
         if number >= count:

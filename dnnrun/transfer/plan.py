@@ -32,13 +32,15 @@ class Taken:
 @dataclass(frozen=True)
 class Ahead:
     """What the plan has to know of the training: its epochs, the patience of early stopping (None without it), the
-    optimizer's options, the classes (or targets) and the task of the data."""
+    optimizer's options, the classes (or targets) and the task of the data, and
+    whether its rows change at every step."""
 
     epochs: int
     patience: int | None
     optimizer: Mapping[str, Any]
     classes: Sequence[str]
     task: str = "classification"
+    augmented: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def make_plan(options: Transfer, architecture: Architecture, donors: Sequence[Do
         found = _take(part, donor, architecture, taken)
         taken |= {name: Taken(donor, layer) for name, layer in found.items()}
     _check_tensors(architecture, taken)
-    phases, notes = phases_of(options, architecture, list(taken), ahead.epochs, ahead.patience)
+    phases, notes = phases_of(options, architecture, list(taken), ahead.epochs, ahead.patience, ahead.augmented)
     factors = factors_of(options, architecture.names, phases)
     if options.optimizer_state:
         _check_optimizer(donors, taken, phases[0], ahead)
