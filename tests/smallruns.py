@@ -38,6 +38,7 @@ RICH = (
     "model.batch_norm={momentum: 0.8, logits: true, statistics: exact}",
     "train.early_stopping={patience: 4, restore_best: true}",
     "train.max_norm=2.0",
+    "data.augment={shift: 1, flip: horizontal, noise: 0.1}",
 )
 
 

@@ -24,6 +24,7 @@ RICH = (
     "train.early_stopping={patience: 4, restore_best: true}",
     "train.clip={type: norm, threshold: 1.0}",
     "train.l2=0.001",
+    "data.augment={shift: 1, flip: both, noise: 0.1}",
 )
 STREAMED = ("name=streamed", *HUNDRED, "data.stream=150", "model.batch_norm=true")
 FOUR = "train.devices=4"

@@ -27,7 +27,7 @@ class Part:
     labels_where: str
 
 
-def raw_of(parts: Mapping[str, Part], image: Image | None, largest: float | None) -> Raw:
+def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: float | None) -> Raw:
     """The rows of `parts` by split (train, test), and what is known of them.
 
     `image` is what each row is (height, width, channels), None: as the shape of the training features says. `largest`
@@ -35,7 +35,8 @@ def raw_of(parts: Mapping[str, Part], image: Image | None, largest: float | None
     and types that cannot be used, and for splits that do not fit each other.
     """
     train = parts["train"]
-    image = image or _image_of(train)
+    given = _image_of(train) if image is None else image
+    image = None if given is None else (given[0], given[1], given[2])
     flat = {split: _flat(part, train, image) for split, part in parts.items()}
     features = _numbers(flat, parts)
     names, numbers = class_numbers(parts)

@@ -122,6 +122,7 @@ def test_numbers_of_optimizers_and_schedules_may_differ(tmp_path: Path, optimize
 @pytest.mark.slow
 def test_draws_statistics_and_early_stopping_are_each_trials_own(tmp_path: Path) -> None:
     sections: dict[str, Any] = {
+        "data": {"augment": {"shift": 1, "noise": 0.1}},
         "model": {"dropout": 0.1, "batch_norm": {"statistics": "exact"}, "bias": False, "activation": "rrelu"},
         "train": {"epochs": 30, "early_stopping": {"patience": 2}, "optimizer": {"type": "sgd", "learning_rate": 0.5}},
     }

@@ -13,7 +13,7 @@ import pytest
 
 from dnnrun import cached as cached_module
 from dnnrun.data.source import Places
-from dnnrun.errors import DeviceError
+from dnnrun.errors import DeviceError, TransferError
 from dnnrun.experiment import Result
 from dnnrun.store import events
 from dnnrun.trained import evaluate, load
@@ -194,6 +194,15 @@ def test_fewer_layers_are_cached_where_one_is_random(cached: Cached) -> None:
     ]
     assert result.transfer is not None
     assert result.transfer["cached_through"] == "hidden1"
+
+
+def test_nothing_is_cached_where_rows_change(cached: Cached) -> None:
+    result, said = cached.run("data.augment={noise: 0.1}")
+    assert said == ["note: cached: nothing; data.augment draws anew at every step"]
+    assert result.transfer is not None
+    assert result.transfer["cached_through"] is None
+    with pytest.raises(TransferError, match=r"transfer.cache: on, and data.augment draws anew at every step; use auto"):
+        cached.run("data.augment={noise: 0.1}", cache="on")
 
 
 def test_the_longest_unused_outputs_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

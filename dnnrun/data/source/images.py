@@ -28,7 +28,7 @@ class Images(Source):
     mode: Literal["grey", "rgb"] | None = Field(
         default=None, description="what every image is turned into; unset: as the first one, and no colour may be lost"
     )
-    size: Annotated[tuple[Side, Side], Field(strict=False)] | None = Field(
+    size: Annotated[tuple[Side, ...], Field(strict=False, min_length=2, max_length=2)] | None = Field(
         default=None, description="height and width that every image is brought to; unset: they must be of one size"
     )
     background: Literal["black", "white"] | None = Field(
@@ -50,7 +50,8 @@ class Images(Source):
         """How files become pixels."""
         from dnnrun.data.image import Decoder
 
-        return Decoder(self.mode, self.size, self.background)
+        height, width = self.size or (0, 0)
+        return Decoder(self.mode, (height, width) if self.size else None, self.background)
 
     def _part(self, folder: Path, decoder: Decoder) -> Part:
         import numpy as np

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Files = str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 Side = Annotated[int, Field(gt=0)]
-ImageSize = Annotated[tuple[Side, Side, Side], Field(strict=False)]
+ImageSize = Annotated[tuple[Side, ...], Field(strict=False, min_length=3, max_length=3)]
 
 IMAGE = "height, width and channels of an image that is a row; unset: as the shape of the features says"
 LARGEST = "the largest value a pixel can have; unset: 255 for whole numbers up to 255, else 1, 255, 65535 by the values"
