@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ import numpy as np
 from dnnrun.data import idx
 from dnnrun.data.arrays import Image, kind_of, shape_of
 from dnnrun.data.folders import holds_images, inside
-from dnnrun.data.image import SUFFIXES, Background, Decoder, Mode
+from dnnrun.data.image import SUFFIXES, Decoder, Mode
 from dnnrun.data.inflate import Inflated
 from dnnrun.data.npy import NUMBERS, TEXTS, Archive, read_npy
 from dnnrun.data.source import Source
@@ -169,11 +169,8 @@ def _images(path: Path, expected: Expected) -> Inputs:
     if expected.image[2] not in (1, 3):
         raise DataError(f"{path}: images, and the network takes {expected.image[2]} channels; give it an array")
     mode: Mode = "grey" if expected.image[2] == 1 else "rgb"
-    size: tuple[int, int] | None = None
-    background: Background | None = None
-    if isinstance(expected.source, Images):
-        size, background = expected.source.size, expected.source.background
-    decoder = Decoder(mode, size, background)
+    own = expected.source.decoder() if isinstance(expected.source, Images) else Decoder(mode)
+    decoder = replace(own, mode=mode)
     if not path.is_dir():
         if not path.exists():
             raise DataError(f"{path}: not found; correct the path")
