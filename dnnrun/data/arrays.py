@@ -9,22 +9,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dnnrun.data.source import Raw, Rows
+from dnnrun.data.source import Raw, Rows, TaskName
+from dnnrun.data.task import MOST_CLASSES
 from dnnrun.errors import DataError
 
 Image = tuple[int, int, int]
 CELLS = 1 << 22  # looked at in one go
+FEW = 20  # different whole numbers of a float type; more of them are quantities
 WIDER = "; it is more than float32 can hold, in which the network computes: scale the column"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One split as it was read: `features` (rows, ...) and `labels` (rows,), and what errors call each."""
+    """One split as it was read: `features` (rows, ...) and `labels` (rows, ...), and what errors call each.
+
+    `target` is the name of what the labels tell where they are no classes.
+    """
 
     features: np.ndarray
     labels: np.ndarray
     where: str
     labels_where: str
+    target: str = "target"
 
 
 def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: float | None) -> Raw:
@@ -39,16 +45,51 @@ def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: floa
     image = None if given is None else (given[0], given[1], given[2])
     flat = {split: _flat(part, train, image) for split, part in parts.items()}
     features = _numbers(flat, parts)
-    names, numbers = class_numbers(parts)
+    task = _task(train.labels)
+    if task == "classification":
+        names, labels = class_numbers(parts)
+        targets: tuple[str, ...] = ()
+    else:
+        names, labels = (), {split: _targets(part, train) for split, part in parts.items()}
+        count = labels["train"].shape[1]
+        targets = (train.target,) if count == 1 else tuple(f"{train.target}_{n}" for n in range(1, count + 1))
     digest = hashlib.sha256()
     for split, part in features.items():
-        digest.update(f"{split} {part.shape} {part.dtype} {names}\n".encode())
+        digest.update(f"{split} {part.shape} {part.dtype} {task} {names} {targets}\n".encode())
         digest.update(np.ascontiguousarray(part).data)
-        digest.update(numbers[split].astype("<i4").data)
-    rows = {split: Rows(part, numbers[split]) for split, part in features.items()}
+        digest.update(np.ascontiguousarray(labels[split]).data)
+    rows = {split: Rows(part, labels[split]) for split, part in features.items()}
     if largest is None:
         largest = _largest(features["train"]) if image else 1.0
-    return Raw(rows["train"], rows.get("test"), names, image, largest, digest.hexdigest())
+    return Raw(rows["train"], rows.get("test"), names, image, largest, digest.hexdigest(), task, targets)
+
+
+def _task(labels: np.ndarray) -> TaskName:
+    """What the training labels are: their type says it, and where it does not their values.
+
+    Whole numbers of an integer type are classes up to so many as anybody numbers, those of a float type up to few.
+    Several a row are labels where all are 0 or 1, else numbers.
+    """
+    if labels.dtype.kind not in "biuf":
+        return "classification"
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        return "multilabel" if ((labels == 0) | (labels == 1)).all() else "regression"
+    most = FEW if labels.dtype.kind == "f" else MOST_CLASSES
+    finite = labels[np.isfinite(labels)]
+    if (finite != np.floor(finite)).any() or len(np.unique(finite)) > most:
+        return "regression"
+    return "classification"
+
+
+def _targets(part: Part, train: Part) -> np.ndarray:
+    """Numbers (rows, targets) float32."""
+    labels = part.labels.reshape(len(part.labels), -1)
+    if labels.dtype.kind not in "biuf":
+        raise DataError(f"{part.labels_where}: {kind_of(labels)}, and {train.labels_where} holds numbers")
+    wanted = train.labels.reshape(len(train.labels), -1).shape[1]
+    if labels.shape[1] != wanted:
+        raise DataError(f"{part.labels_where}: {labels.shape[1]} targets a row, and {train.labels_where} has {wanted}")
+    return _as_float32(labels, part.labels_where)
 
 
 def _image_of(part: Part) -> Image | None:
@@ -91,12 +132,17 @@ def _flat(part: Part, train: Part, image: Image | None) -> np.ndarray:
         labels = labels[:, 0]
     if labels.ndim == 2 and labels.shape[0] == shape[0] and _one_hot(labels):
         raise DataError(f"{part.labels_where}: one-hot, {shape_of(labels.shape)}; wanted one label a row: y.argmax(1)")
-    if labels.ndim != 1 or len(labels) != shape[0]:
+    if labels.ndim not in (1, 2) or len(labels) != shape[0] or not labels.size or not _numeric(labels):
         raise DataError(
             f"{part.labels_where}: of shape {shape_of(labels.shape)}; wanted {shape[0]:,} labels, one for each row of "
             f"{part.where}"
         )
     return part.features.reshape(shape[0], found)
+
+
+def _numeric(labels: np.ndarray) -> bool:
+    """Several a row are numbers."""
+    return labels.ndim == 1 or labels.dtype.kind in "biuf"
 
 
 def _one_hot(labels: np.ndarray) -> bool:
@@ -165,8 +211,8 @@ def _labels(part: Part) -> np.ndarray:
             raise DataError(f"{part.labels_where}: row {bad[0] + 1:,} has no label ({labels[bad[0]]}); drop such rows")
         if len(broken := np.flatnonzero((labels != np.floor(labels)) | (np.abs(labels) >= 2**63))):
             raise DataError(
-                f"{part.labels_where}: row {broken[0] + 1:,} is {labels[broken[0]]:g}; "
-                "wanted classes, as whole numbers or texts"
+                f"{part.labels_where}: row {broken[0] + 1:,} is {labels[broken[0]]:g}; wanted one of the classes to "
+                "train on, which are whole numbers"
             )
         return labels.astype(np.int64)
     if labels.dtype.kind not in "iuU":

@@ -60,8 +60,8 @@ class _Paired(Source):
 class Npy(_Paired):
     """Arrays in .npy files, as numpy.save writes them: features in one file, labels in another.
 
-    Features are rows x features, or images as rows x height x width (x channels); labels are whole numbers or texts,
-    one a row. Several files, or those of a pattern, are one after the other.
+    Features are rows x features, or images as rows x height x width (x channels). Labels are classes, as whole numbers
+    or texts, one a row; or numbers with fractions, one or several a row. Several files are one after the other.
     """
 
     type: Literal["npy"] = "npy"

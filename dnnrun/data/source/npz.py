@@ -23,8 +23,8 @@ LARGEST = "the largest value a pixel can have; unset: 255 for whole numbers up t
 class Npz(Source):
     """Arrays in a .npz file, as numpy.savez writes it.
 
-    Features are rows x features, or images as rows x height x width (x channels); labels are whole numbers or texts,
-    one a row. Several files, or those of a pattern, are one after the other.
+    Features are rows x features, or images as rows x height x width (x channels). Labels are classes, as whole numbers
+    or texts, one a row; or numbers with fractions, one or several a row. Several files are one after the other.
     """
 
     type: Literal["npz"] = "npz"
@@ -68,4 +68,4 @@ class Npz(Source):
             where = [f"{path}: {name}" for path in files]
             found.append(joined([archive.read(name, kinds) for archive in archives], where))
             wheres.append(where[0] if len(where) == 1 else f"{where[0]} and {len(where) - 1} more files")
-        return Part(*found, *wheres)
+        return Part(*found, *wheres, target=self.labels)

@@ -62,6 +62,28 @@ def test_labels_of_any_kind(labels: list[Any], classes: tuple[str, ...], tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("labels", "task", "targets"),
+    [
+        (Y / 2, "regression", ("y",)),
+        (Y[:, None] / 2, "regression", ("y",)),
+        (np.stack([Y, Y * 2], 1), "regression", ("y_1", "y_2")),
+        (X > 7, "multilabel", ("y_1", "y_2", "y_3", "y_4")),
+        (np.array([[0, 0], [1, 1], [0, 1], [0, 0], [1, 1], [0, 1]]), "multilabel", ("y_1", "y_2")),
+    ],
+)
+def test_labels_that_are_no_classes(labels: Any, task: str, targets: tuple[str, ...], tmp_path: Path) -> None:
+    raw = read(npz(tmp_path, x=X, y=labels), tmp_path)
+    assert (raw.task, raw.targets, raw.classes) == (task, targets, ())
+    np.testing.assert_array_equal(raw.train.labels, np.asarray(labels, np.float32).reshape(6, -1))
+
+
+def test_many_whole_numbers_are_quantities_of_a_float_and_classes_of_an_integer(tmp_path: Path) -> None:
+    x, y = np.ones((42, 2)), np.arange(42)
+    assert read(npz(tmp_path, x=x, y=y * 1.0), tmp_path).task == "regression"
+    assert len(read(npz(tmp_path, x=x, y=y), tmp_path).classes) == 42
+
+
+@pytest.mark.parametrize(
     ("array", "options", "image", "largest", "dtype"),
     [
         (X.reshape(6, 2, 2), {}, (2, 2, 1), 255.0, np.uint8),
@@ -123,7 +145,31 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no rows": ({"x": X[:0], "y": Y[:0]}, {}, "rows.npz: x: of shape 0 x 4, which is nothing; wanted one row or more"),
     "fewer labels": ({"x": X, "y": Y[:5]}, {}, "rows.npz: y: of shape 5; wanted 6 labels, one for each row of "),
     "one-hot": ({"x": X, "y": np.eye(6)}, {}, "rows.npz: y: one-hot, 6 x 6; wanted one label a row: y.argmax(1)"),
-    "halves": ({"x": X, "y": Y / 2}, {}, "rows.npz: y: row 1 is 1.5; wanted classes, as whole numbers or texts"),
+    "numbers with a hole": (
+        {"x": X, "y": np.where(Y == 7, np.nan, Y / 2)},
+        {},
+        "rows.npz: y: row 2, column 1 holds nan, wanted a number; fill in or drop what is missing",
+    ),
+    "halves": (
+        {"x": X, "y": Y, "a": X, "b": Y / 2},
+        {"test_features": "a", "test_labels": "b"},
+        "rows.npz: b: row 1 is 1.5; wanted one of the classes to train on, which are whole numbers",
+    ),
+    "more targets": (
+        {"x": X, "y": X / 2, "a": X, "b": X[:, :3] / 2},
+        {"test_features": "a", "test_labels": "b"},
+        "rows.npz: b: 3 targets a row, and rows.npz: y has 4",
+    ),
+    "texts for numbers": (
+        {"x": X, "y": Y / 2, "a": X, "b": Y.astype(str)},
+        {"test_features": "a", "test_labels": "b"},
+        "rows.npz: b: texts, and rows.npz: y holds numbers",
+    ),
+    "several texts": (
+        {"x": X, "y": X.astype(str)},
+        {},
+        "rows.npz: y: of shape 6 x 4; wanted 6 labels, one for each row of rows.npz: x",
+    ),
     "a hole": (
         {"x": X, "y": np.where(Y == 7, np.nan, Y)},
         {},
