@@ -89,7 +89,7 @@ def _targets(part: Part, train: Part) -> np.ndarray:
     wanted = train.labels.reshape(len(train.labels), -1).shape[1]
     if labels.shape[1] != wanted:
         raise DataError(f"{part.labels_where}: {labels.shape[1]} targets a row, and {train.labels_where} has {wanted}")
-    return _as_float32(labels, part.labels_where)
+    return as_float32(labels, part.labels_where)
 
 
 def _image_of(part: Part) -> Image | None:
@@ -154,10 +154,10 @@ def _numbers(flat: Mapping[str, np.ndarray], parts: Mapping[str, Part]) -> dict[
     whole = all(x.dtype.kind in "biu" for x in flat.values())
     if whole and all(x.dtype.kind == "b" or (x.min() >= 0 and x.max() <= 255) for x in flat.values()):
         return {split: x.astype(np.uint8, copy=False) for split, x in flat.items()}
-    return {split: _as_float32(x, parts[split].where) for split, x in flat.items()}
+    return {split: as_float32(x, parts[split].where) for split, x in flat.items()}
 
 
-def _as_float32(x: np.ndarray, where: str) -> np.ndarray:
+def as_float32(x: np.ndarray, where: str) -> np.ndarray:
     """Raises DataError where a value is not finite, or not as float32."""
     found = np.empty(x.shape, np.float32)
     step = max(1, CELLS // x.shape[1])
@@ -180,10 +180,10 @@ def class_numbers(parts: Mapping[str, Part]) -> tuple[tuple[str, ...], dict[str,
     The classes are those of the training rows. Raises DataError where labels name none, or another split has others.
     """
     train = parts["train"]
-    known = np.unique(_labels(train))
+    known = np.unique(one_a_row(train.labels, train.labels_where))
     numbers = {}
     for split, part in parts.items():
-        labels = _labels(part)
+        labels = one_a_row(part.labels, part.labels_where)
         if labels.dtype.kind != known.dtype.kind and "U" in (labels.dtype.kind, known.dtype.kind):
             raise DataError(f"{part.labels_where}: {kind_of(labels)}, and {train.labels_where} holds {kind_of(known)}")
         place = np.searchsorted(known, labels).clip(max=len(known) - 1)
@@ -196,27 +196,27 @@ def class_numbers(parts: Mapping[str, Part]) -> tuple[tuple[str, ...], dict[str,
     return tuple(str(name) for name in known), numbers
 
 
-def _labels(part: Part) -> np.ndarray:
-    """One label a row: whole numbers or texts."""
-    labels = part.labels.reshape(-1)
+def one_a_row(labels: np.ndarray, where: str) -> np.ndarray:
+    """One label a row: whole numbers or texts. Raises DataError where they are neither."""
+    labels = labels.reshape(-1)
     if labels.dtype.kind == "S":
         try:
             return np.char.decode(labels, "utf-8")
         except UnicodeDecodeError:
-            raise DataError(f"{part.labels_where}: texts that are not UTF-8; wanted UTF-8, or numbers") from None
+            raise DataError(f"{where}: texts that are not UTF-8; wanted UTF-8, or numbers") from None
     if labels.dtype.kind == "b":
         return labels.astype(np.uint8)
     if labels.dtype.kind == "f":
         if len(bad := np.flatnonzero(~np.isfinite(labels))):
-            raise DataError(f"{part.labels_where}: row {bad[0] + 1:,} has no label ({labels[bad[0]]}); drop such rows")
+            raise DataError(f"{where}: row {bad[0] + 1:,} has no label ({labels[bad[0]]}); drop such rows")
         if len(broken := np.flatnonzero((labels != np.floor(labels)) | (np.abs(labels) >= 2**63))):
             raise DataError(
-                f"{part.labels_where}: row {broken[0] + 1:,} is {labels[broken[0]]:g}; wanted one of the classes to "
+                f"{where}: row {broken[0] + 1:,} is {labels[broken[0]]:g}; wanted one of the classes to "
                 "train on, which are whole numbers"
             )
         return labels.astype(np.int64)
     if labels.dtype.kind not in "iuU":
-        raise DataError(f"{part.labels_where}: holds {kind_of(labels)}; wanted classes, as whole numbers or texts")
+        raise DataError(f"{where}: holds {kind_of(labels)}; wanted classes, as whole numbers or texts")
     return labels
 
 

@@ -5,24 +5,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from dnnrun.data import idx
-from dnnrun.data.arrays import Image, kind_of, shape_of
+from dnnrun.data.arrays import Image, as_float32, kind_of, one_a_row, shape_of
 from dnnrun.data.folders import holds_images, inside
 from dnnrun.data.image import SUFFIXES, Decoder, Mode
 from dnnrun.data.inflate import Inflated
 from dnnrun.data.npy import NUMBERS, TEXTS, Archive, read_npy
-from dnnrun.data.source import Source
+from dnnrun.data.source import Source, TaskName
 from dnnrun.data.source.images import Images
 from dnnrun.data.source.npz import Npz
 from dnnrun.errors import DataError
+
+if TYPE_CHECKING:
+    from dnnrun.data.select import Dataset
 
 ROWS = 10_000  # of arrays in a piece
 PICTURES = 500  # in a piece
@@ -188,3 +192,54 @@ def _is_idx(path: Path) -> bool:
     except (OSError, DataError):
         return False
     return len(start) == 4 and start[:2] == b"\0\0" and start[2] in idx.TYPES and 0 < start[3] <= idx.MOST_DIMENSIONS
+
+
+def whole(inputs: Inputs, expected: Expected, names: tuple[str, ...], task: TaskName) -> Dataset:
+    """All rows with their labels, as the test rows of a dataset; they stand as training rows too.
+
+    `names` are the classes, or the targets where `task` has none. Raises DataError where there are no labels, or they
+    name another class.
+    """
+    from dnnrun.data.select import Dataset
+
+    if inputs.labels is None:
+        raise DataError(
+            f"{inputs.path}: has no labels; wanted an .npz file with them, a folder of images by class, or --labels"
+        )
+    features = np.concatenate([piece.features for piece in inputs.pieces()])
+    if features.dtype != np.uint8:
+        features = as_float32(features, str(inputs.path))
+    if task == "classification":
+        labels = _class_numbers(inputs, names)
+    else:
+        labels = as_float32(inputs.labels.reshape(inputs.count, -1), f"{inputs.path}: labels")
+        if labels.shape[1] != len(names):
+            raise DataError(f"{inputs.path}: {labels.shape[1]} targets a row, and the network tells {len(names)}")
+    digest = hashlib.sha256(np.ascontiguousarray(features).data)
+    digest.update(np.ascontiguousarray(labels).data)
+    rows, found = (0, inputs.count), digest.hexdigest()
+    classes, targets = (names, ()) if task == "classification" else ((), names)
+    return Dataset(
+        features=features,
+        labels=labels,
+        splits={"train": rows, "test": rows},
+        classes=classes,
+        image=expected.image,
+        largest=expected.largest,
+        hash=found,
+        origin=np.arange(inputs.count),
+        fingerprint=found,
+        task=task,
+        targets=targets,
+    )
+
+
+def _class_numbers(inputs: Inputs, classes: tuple[str, ...]) -> np.ndarray:
+    assert inputs.labels is not None
+    known, found = np.unique(one_a_row(inputs.labels, str(inputs.path)), return_inverse=True)
+    numbers = {name: number for number, name in enumerate(classes)}
+    if strange := [str(name) for name in known if str(name) not in numbers]:
+        raise DataError(
+            f"{inputs.path}: labels of {strange[0]}, which is no class of the network; it tells {', '.join(classes)}"
+        )
+    return np.array([numbers[str(name)] for name in known], np.int32)[found.reshape(-1)]

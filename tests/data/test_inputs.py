@@ -11,6 +11,7 @@ from PIL import Image
 
 from dnnrun.data import inputs
 from dnnrun.data.inputs import Expected, Inputs, open_inputs, takes
+from dnnrun.data.inputs import whole as whole_dataset
 from dnnrun.data.source import Source
 from dnnrun.errors import DataError
 from tests.data.idxfile import idx_bytes
@@ -128,3 +129,29 @@ def test_what_does_not_fit(case: tuple[str, str | None], folder: Path) -> None:
 def test_images_for_a_network_of_a_table(folder: Path) -> None:
     with pytest.raises(DataError, match="flat: images, and the network was trained on a table of 6 columns"):
         open_inputs(Path("flat"), Expected(6, None, 1.0))
+
+
+def test_all_rows_with_their_labels(folder: Path) -> None:
+    found = whole_dataset(open_inputs(Path("x.npz"), EXPECTED), EXPECTED, ("1", "0"), "classification")
+    assert found.labels.tolist() == [1, 0, 1, 0, 1, 0, 1]
+    assert dict(found.splits) == {"train": (0, 7), "test": (0, 7)}
+    np.testing.assert_array_equal(found.features, ROWS)
+    numbers = open_inputs(Path("float.npy"), EXPECTED, Path("y.npy"))
+    found = whole_dataset(numbers, EXPECTED, ("y",), "regression")
+    assert (found.labels.shape, found.labels.dtype, found.features.dtype) == ((7, 1), np.float32, np.float32)
+
+
+def test_labels_that_the_network_does_not_tell(folder: Path) -> None:
+    wrong = {
+        "flat: has no labels; wanted an .npz file with them, a folder of images by class, or --labels": (
+            "flat",
+            ("a", "b"),
+        ),
+        "classes: labels of b, which is no class of the network; it tells a, c": ("classes", ("a", "c")),
+    }
+    for message, (path, classes) in wrong.items():
+        with pytest.raises(DataError) as caught:
+            whole_dataset(open_inputs(Path(path), EXPECTED), EXPECTED, classes, "classification")
+        assert str(caught.value) == message
+    with pytest.raises(DataError, match=r"x.npz: 1 targets a row, and the network tells 2"):
+        whole_dataset(open_inputs(Path("x.npz"), EXPECTED), EXPECTED, ("a", "b"), "regression")
