@@ -34,7 +34,7 @@ class Part:
 
 
 def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: float | None) -> Raw:
-    """The rows of `parts` by split (train, test), and what is known of them.
+    """The rows of `parts` by split (train, validation, test), and what is known of them.
 
     `image` is what each row is (height, width, channels), None: as the shape of the training features says. `largest`
     is the largest value a pixel can have, None: 255 for bytes, else by the training rows. Raises DataError for shapes
@@ -61,7 +61,11 @@ def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: floa
     rows = {split: Rows(part, labels[split]) for split, part in features.items()}
     if largest is None:
         largest = _largest(features["train"]) if image else 1.0
-    return Raw(rows["train"], rows.get("test"), names, image, largest, digest.hexdigest(), task, targets)
+    learned, own = rows["train"], 0
+    if held := rows.get("validation"):
+        own, both = len(held.labels), ((learned.features, held.features), (learned.labels, held.labels))
+        learned = Rows(*map(np.concatenate, both))
+    return Raw(learned, rows.get("test"), names, image, largest, digest.hexdigest(), task, targets, own)
 
 
 def _task(labels: np.ndarray) -> TaskName:

@@ -94,6 +94,8 @@ def divide(raw: Raw, options: Selection, seed: int) -> dict[str, np.ndarray]:
     known = raw.undecoded
     kinds, groups = kinds_of(raw), known.groups if known else None
     apart: Mapping[str, np.ndarray] = known.apart if known else {}
+    if raw.validation:
+        apart = {"validation": np.arange(len(kinds) - raw.validation, len(kinds))}
     mine = np.ones(len(kinds), bool)
     for rows in apart.values():
         mine[rows] = False

@@ -56,7 +56,7 @@ class SharedRows:
             if raw.undecoded is not None:  # columns of a table, which each trial learns to prepare from its own rows
                 return raw
             arrays = _arrays("train", raw.train) | (_arrays("test", raw.test) if raw.test else {})
-            what = {name: getattr(raw, name) for name in (*_TOLD, "fingerprint")}
+            what = {name: getattr(raw, name) for name in (*_TOLD, "fingerprint", "validation")}
             _publish(self.folder / key, arrays, what)
         arrays, what = _open(self.folder / key)
         return Raw(_rows("train", arrays), _rows("test", arrays) if "test" in arrays else None, **what)

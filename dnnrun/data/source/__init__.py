@@ -56,7 +56,8 @@ class Raw:
     `image` is (height, width, channels) or None for a table; `largest` the largest value a pixel can have; `classes`
     the names of labels 0, 1, ... as the source writes them, () unless it is a classification; `targets` the names of
     the target columns of the other tasks; `fingerprint` a hex digest of the content, labels and weights too. Of a table
-    that is `undecoded` the features and labels are polars data frames, until `settle` and `select`.
+    that is `undecoded` the features and labels are polars data frames, until `settle` and `select`. The last
+    `validation` rows of `train` are those that the source itself has to validate on.
     """
 
     train: Rows
@@ -68,6 +69,7 @@ class Raw:
     task: TaskName = "classification"
     targets: tuple[str, ...] = ()
     undecoded: Undecoded | None = None
+    validation: int = 0
 
 
 @dataclass(frozen=True)

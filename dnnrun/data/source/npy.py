@@ -22,6 +22,8 @@ class _Paired(Source):
     labels: Files = Field(description="the file of labels, or as many as there are of features, in their order")
     test_features: Files | None = Field(default=None, description="the file or files of test features")
     test_labels: Files | None = Field(default=None, description="the file or files of test labels")
+    validation_features: Files | None = Field(default=None, description="the file or files of validation features")
+    validation_labels: Files | None = Field(default=None, description="the file or files of validation labels")
     image: ImageSize | None = Field(default=None, description=IMAGE)
     largest: float | None = Field(default=None, gt=0, description=LARGEST)
 
@@ -29,6 +31,8 @@ class _Paired(Source):
     def _both(self) -> Any:
         if (self.test_features is None) != (self.test_labels is None):
             raise ValueError("test_features and test_labels belong together; name both files, or neither")
+        if (self.validation_features is None) != (self.validation_labels is None):
+            raise ValueError("validation_features and validation_labels belong together; name both files, or neither")
         return self
 
     def read(self, places: Places) -> Raw:
@@ -38,6 +42,8 @@ class _Paired(Source):
         parts = {"train": self._part(self.features, self.labels, places)}
         if self.test_features is not None and self.test_labels is not None:
             parts["test"] = self._part(self.test_features, self.test_labels, places)
+        if self.validation_features is not None and self.validation_labels is not None:
+            parts["validation"] = self._part(self.validation_features, self.validation_labels, places)
         return raw_of(parts, self.image, self.largest)
 
     def _part(self, features: Files, labels: Files, places: Places) -> Part:

@@ -36,6 +36,8 @@ class Npz(Source):
     )
     test_features: str | None = Field(default=None, description="the array of test features, in `test` or in `path`")
     test_labels: str | None = Field(default=None, description="the array of test labels, in `test` or in `path`")
+    validation_features: str | None = Field(default=None, description="the array of validation features, in `path`")
+    validation_labels: str | None = Field(default=None, description="the array of validation labels, in `path`")
     image: ImageSize | None = Field(default=None, description=IMAGE)
     largest: float | None = Field(default=None, gt=0, description=LARGEST)
 
@@ -43,6 +45,8 @@ class Npz(Source):
     def _both(self) -> Npz:
         if (self.test_features is None) != (self.test_labels is None):
             raise ValueError("test_features and test_labels belong together; name both arrays, or neither")
+        if (self.validation_features is None) != (self.validation_labels is None):
+            raise ValueError("validation_features and validation_labels belong together; name both arrays, or neither")
         return self
 
     def read(self, places: Places) -> Raw:
@@ -56,6 +60,8 @@ class Npz(Source):
             others = files if self.test is None else find_all(self.test, places)
             names = self.test_features or self.features, self.test_labels or self.labels
             parts["test"] = self._part(others, *names)
+        if self.validation_features is not None and self.validation_labels is not None:
+            parts["validation"] = self._part(files, self.validation_features, self.validation_labels)
         return raw_of(parts, self.image, self.largest)
 
     def _part(self, files: list[Path], features: str, labels: str) -> Part:

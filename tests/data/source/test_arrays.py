@@ -113,6 +113,16 @@ def test_test_rows_of_the_same_file_or_of_another(tmp_path: Path) -> None:
     assert (raw.train.features.dtype, raw.test.features.dtype, len(raw.test.labels)) == (np.float32, np.float32, 3)
 
 
+def test_validation_rows_of_their_own(tmp_path: Path) -> None:
+    names = {"validation_features": "a", "validation_labels": "b"}
+    raw = read({**npz(tmp_path, x=X, y=Y, a=X[:2] + 9, b=Y[:2]), **names}, tmp_path)
+    assert (raw.validation, raw.train.features.tolist()) == (2, [*X.tolist(), *(X[:2] + 9).tolist()])
+    for name in "xyab":
+        np.save(tmp_path / f"{name}.npy", np.load(tmp_path / "rows.npz")[name])
+    files = {"features": "x.npy", "labels": "y.npy", "validation_features": "a.npy", "validation_labels": "b.npy"}
+    assert read({"type": "npy", **files}, tmp_path).fingerprint == raw.fingerprint
+
+
 def test_several_files_are_one(tmp_path: Path) -> None:
     for number in (9, 10):
         npz(tmp_path, f"part-{number}.npz", x=X + number, y=Y)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from dnnrun.data.check import check
+from dnnrun.data.select import Selection, select
 from dnnrun.data.source import Places, Raw, Source
 from dnnrun.errors import DataError
 
@@ -71,13 +72,20 @@ def test_sizes_are_brought_to_one(tmp_path: Path) -> None:
 
 
 def test_splits_are_folders(tmp_path: Path) -> None:
-    for split, count in (("train", 3), ("test", 1)):
+    for split, count in (("train", 3), ("val", 2), ("test", 1)):
         for name in "ab":
             for number in range(count):
                 save(tmp_path / split / name / f"{number}.png", grey())
     raw = read(tmp_path)
     assert raw.test is not None
-    assert (len(raw.train.labels), len(raw.test.labels)) == (6, 2)
+    assert (len(raw.train.labels), raw.validation, len(raw.test.labels)) == (10, 4, 2)
+    found = select(raw, Selection(), seed=0)
+    assert dict(found.splits) == {"train": (0, 6), "validation": (6, 10), "test": (10, 12)}
+    np.testing.assert_array_equal(found.features[:10], raw.train.features)
+    with pytest.raises(
+        DataError, match=r"data.fold: the source has validation rows of its own; leave them or the fold"
+    ):
+        select(raw, Selection.model_validate({"fold": {"of": 2, "number": 1}}), seed=0)
 
 
 def test_transparent_pixels_show_the_background(tmp_path: Path) -> None:
