@@ -65,7 +65,8 @@ def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: floa
     if held := rows.get("validation"):
         own, both = len(held.labels), ((learned.features, held.features), (learned.labels, held.labels))
         learned = Rows(*map(np.concatenate, both))
-    return Raw(learned, rows.get("test"), names, image, largest, digest.hexdigest(), task, targets, own)
+    test, fingerprint = rows.get("test"), digest.hexdigest()
+    return Raw(learned, test, names, image, largest, fingerprint, task, targets, validation=own)
 
 
 def _task(labels: np.ndarray) -> TaskName:

@@ -117,8 +117,8 @@ def test_cuts_do_not_change_a_bit() -> None:
 def test_a_loss_that_is_not_finite_is_found_in_the_rows_as_they_were() -> None:
     small = net()
     program = replace(small.program, augmentation=Augmentation(Augment(noise=1e38), None))
-    layer, what = first_bad_layer(program, small.state, small.frozen, small.data)
-    assert (layer, what) == ("hidden1", "its pre-activations")
+    found = first_bad_layer(program, small.state, small.frozen, small.data)
+    assert found == ("hidden1", "its pre-activations")
 
 
 @pytest.mark.parametrize(
