@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnrun import files
+from dnnrun.data.inputs import Inputs, located, open_inputs, takes
 from dnnrun.data.source import Places
 from dnnrun.data.table.columns import Columns
 from dnnrun.data.table.csv import Form
 from dnnrun.data.table.files import Table, find, format_of, open_table
 from dnnrun.data.table.frames import encode
 from dnnrun.data.table.kinds import listed
-from dnnrun.errors import CheckpointError, DataError
+from dnnrun.errors import DataError
 from dnnrun.trained import Trained
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Predictions:
         }
 
 
-def predict_tables(
+def predict_files(
     trained: Trained,
     paths: Sequence[str],
     *,
@@ -92,13 +93,13 @@ def predict_tables(
 
     `id` is the column that names a row; unset: that of the spec. Raises DataError, CheckpointError.
     """
-    columns = trained.columns
     source: Any = trained.spec.data.source
-    if columns is None:
-        raise CheckpointError(
-            f"{trained.checkpoint.folder}: trained on {source.type}, which is no table of columns; predict takes a run "
-            "of data.source.type csv, parquet or arrow, or rows as .npy"
-        )
+    columns = trained.columns
+    if columns is None or any(takes(found) for path in paths if (found := Path(path)).exists()):
+        if id is not None:
+            raise DataError("--id: arrays and images have no columns; leave it out (files are named by their paths)")
+        given = [open_inputs(located(path, places or Places()), trained.expected) for path in paths]
+        return Predictions(trained, [inputs.path for inputs in given], partial(_of_inputs, given, proba), progress)
     found = find(paths, (places or Places()).folders)
     tables = [open_table(path, source.form() if hasattr(source, "form") else Form()) for path in found]
     known = id or getattr(source, "id", None)
@@ -133,13 +134,14 @@ def _of_tables(
                 first += len(batch)
 
 
-def predict_rows(trained: Trained, path: Path, *, proba: bool = False) -> Predictions:
-    """The predictions of raw rows (rows, features) in a .npy file. Raises DataError."""
-    from dnnrun.matching import read_rows
+def _of_inputs(given: Sequence[Inputs], proba: bool, told: Predictions) -> Iterator[polars.DataFrame]:
+    """Of arrays and of images; those of images stand beside their paths, in a column `file`."""
+    import polars as pl
 
-    width = len(trained.columns.used) if trained.columns else trained.architecture.features
-    rows = read_rows(path, width)
-    return Predictions(trained, [path], lambda _: iter([trained.told(trained.inputs(rows), proba)]))
+    for inputs in given:
+        for piece in inputs.pieces():
+            frame = told.trained.told(told.trained.inputs(piece.features), proba)
+            yield frame.insert_column(0, pl.Series("file", list(piece.ids))) if inputs.id_name == "file" else frame
 
 
 def write(predictions: Predictions, output: Path) -> None:
@@ -147,7 +149,7 @@ def write(predictions: Predictions, output: Path) -> None:
     suffix = output.suffix.lower()
     if suffix not in (".csv", ".tsv", ".parquet", ".pq"):
         raise DataError(f"--output: {output}: wanted a name that ends in .csv, .tsv or .parquet")
-    if output.exists() and any(path.samefile(output) for path in predictions.paths):
+    if output.exists() and any(path.exists() and path.samefile(output) for path in predictions.paths):
         raise DataError(f"--output: {output} is the file with the rows; choose another name")
     if format_of(output) == "csv":
         files.write_atomic(output, csv_chunks(predictions, "\t" if suffix == ".tsv" else ","))

@@ -29,6 +29,7 @@ from dnnrun.watch import Watcher
 if TYPE_CHECKING:
     import polars
 
+    from dnnrun.data.inputs import Expected
     from dnnrun.data.select import Dataset
 
 SPLITS = ("test", "validation", "train")  # in the order that eval prefers them
@@ -133,18 +134,32 @@ class Trained:
             return x
         return encode(as_frame(x, self.columns), self.columns, "the inputs").matrix
 
+    @property
+    def expected(self) -> Expected:
+        """What arrays and images must be like to be its raw inputs."""
+        from dnnrun.data.inputs import Expected
+
+        manifest = self.checkpoint.manifest
+        resized, width = manifest.get("resize"), self.architecture.features
+        image = resized["from"] if resized else manifest.get("image")
+        if self.columns is not None:
+            width = len(self.columns.used)
+        elif image:
+            width = math.prod(image)
+        return Expected(width, image and tuple(image), manifest.get("largest") or 1.0, self.spec.data.source)
+
     def read(self, path: str, places: Places) -> Dataset:
-        """The rows of a table in another file, with their target. Raises CheckpointError for a network of no table."""
+        """The rows of another file, array or folder of images, with their labels. Raises CheckpointError, DataError."""
+        from dnnrun.data import inputs
         from dnnrun.data.settle import whole
         from dnnrun.data.table.files import find, open_table
         from dnnrun.data.target import Target
 
         source: Any = self.spec.data.source
         if self.columns is None:
-            raise CheckpointError(
-                f"{self.checkpoint.folder}: trained on {source.type}, which is no table of columns; --data takes a run "
-                "of data.source.type csv, parquet or arrow"
-            )
+            expected, task = self.expected, self.checkpoint.manifest.get("task", "classification")
+            found = inputs.open_inputs(inputs.located(path, places), expected)
+            return inputs.whole(found, expected, self.classes, task)
         (found, *_) = find([path], places.folders)
         self.columns.check_names(open_table(found, source.form()).names, str(found))
         target = Target(self.checkpoint.manifest.get("task", "classification"), self.classes, source.target, None)

@@ -16,7 +16,8 @@ def predict(
     rows: Annotated[
         Path,
         typer.Argument(
-            metavar="INPUT", help="A table (.csv, .tsv, .parquet, .arrow), or rows [rows, features] (.npy)."
+            metavar="INPUT",
+            help="A table (.csv, .parquet, .arrow), an array (.npy, .npz, IDX), or images (file, folder).",
         ),
     ],
     output: Annotated[
@@ -42,7 +43,7 @@ def predict(
         return
     from dnnrun.cli.terminal import Terminal
     from dnnrun.data.places import compile_cache, find_places
-    from dnnrun.predictions import csv_chunks, predict_rows, predict_tables, write
+    from dnnrun.predictions import csv_chunks, predict_files, write
     from dnnrun.train.device import prepare
     from dnnrun.trained import load
 
@@ -50,11 +51,8 @@ def predict(
     trained = load(checkpoint)
     if trained.checkpoint.manifest.get("pretrained", {}).get("stage") == "pairs":
         raise typer.BadParameter("--against REFERENCES.npy: missing; a run on pairs compares rows with references")
-    if rows.suffix.lower() == ".npy":
-        found = predict_rows(trained, rows, proba=proba)
-    else:
-        places = find_places(data_dir)
-        found = predict_tables(trained, [str(rows)], proba=proba, id=id, places=places, progress=terminal.predicting)
+    places = find_places(data_dir)
+    found = predict_files(trained, [str(rows)], proba=proba, id=id, places=places, progress=terminal.predicting)
     prepare("auto", "auto", compile_cache(terminal.warn))
     try:
         if output is not None:

@@ -110,7 +110,8 @@ def evaluate(
     ],
     split: Annotated[str | None, typer.Option("--split", help="train, validation or test.")] = None,
     on: Annotated[
-        Path | None, typer.Option("--data", metavar="FILE", help="A table to evaluate on, all its rows, instead.")
+        Path | None,
+        typer.Option("--data", metavar="FILE", help="A table, .npz or image folder to evaluate on instead."),
     ] = None,
     device: Device = "auto",
     data_dir: DataDir = None,

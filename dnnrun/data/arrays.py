@@ -162,8 +162,8 @@ def _numbers(flat: Mapping[str, np.ndarray], parts: Mapping[str, Part]) -> dict[
     return {split: as_float32(x, parts[split].where) for split, x in flat.items()}
 
 
-def as_float32(x: np.ndarray, where: str) -> np.ndarray:
-    """Raises DataError where a value is not finite, or not as float32."""
+def as_float32(x: np.ndarray, where: str, first: int = 1) -> np.ndarray:
+    """Rows (n, width), the first of number `first`. Raises DataError where a value is not finite, or not as float32."""
     found = np.empty(x.shape, np.float32)
     step = max(1, CELLS // x.shape[1])
     for start in range(0, len(x), step):
@@ -175,7 +175,7 @@ def as_float32(x: np.ndarray, where: str) -> np.ndarray:
             row, column = np.argwhere(bad)[0]
             value = piece[row, column]
             advice = WIDER if np.isfinite(value) else ", wanted a number; fill in or drop what is missing"
-            raise DataError(f"{where}: row {start + row + 1:,}, column {column + 1} holds {value}{advice}")
+            raise DataError(f"{where}: row {start + row + first:,}, column {column + 1} holds {value}{advice}")
     return found
 
 

@@ -16,11 +16,12 @@ import numpy as np
 
 from dnnrun.data import idx
 from dnnrun.data.arrays import Image, as_float32, kind_of, one_a_row, shape_of
+from dnnrun.data.finding import find
 from dnnrun.data.folders import holds_images, inside
 from dnnrun.data.image import SUFFIXES, Decoder, Mode
 from dnnrun.data.inflate import Inflated
 from dnnrun.data.npy import NUMBERS, TEXTS, Archive, read_npy
-from dnnrun.data.source import Source, TaskName
+from dnnrun.data.source import Places, Source, TaskName
 from dnnrun.data.source.images import Images
 from dnnrun.data.source.npz import Npz
 from dnnrun.errors import DataError
@@ -47,7 +48,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Piece:
-    """Some rows: `features` (n, width), finite or not; `ids` of what `Inputs.id_name` says; `labels` as they stand."""
+    """Some rows: `features` (n, width), uint8 or float32; `ids`, see `Inputs.id_name`; `labels` as they stand."""
 
     features: np.ndarray
     ids: Sequence[int] | Sequence[str]
@@ -79,7 +80,10 @@ class ArrayInputs(Inputs):
         for start in range(0, self.count, ROWS):
             stop = min(start + ROWS, self.count)
             labels = None if self.labels is None else self.labels[start:stop]
-            yield Piece(np.asarray(self.rows[start:stop]), range(start + 1, stop + 1), labels)
+            rows = np.asarray(self.rows[start:stop])
+            if rows.dtype != np.uint8:
+                rows = as_float32(rows, str(self.path), start + 1)
+            yield Piece(rows, range(start + 1, stop + 1), labels)
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,17 @@ def takes(path: Path) -> bool:
     if path.is_dir():
         return holds_images(path)
     return path.suffix.lower() in (".npy", ".npz", *SUFFIXES) or _is_idx(path)
+
+
+def located(path: str, places: Places) -> Path:
+    """The file or folder at `path`, where the command runs or where data is looked for. Raises DataError."""
+    found = find(path, places)
+    if not takes(found):
+        raise DataError(
+            f"{path}: no array or image; wanted a .npy, .npz or IDX file, an image, or a folder of images, since the "
+            "network was not trained on a table with columns"
+        )
+    return found
 
 
 def open_inputs(path: Path, expected: Expected, labels: Path | None = None) -> Inputs:
@@ -204,11 +219,9 @@ def whole(inputs: Inputs, expected: Expected, names: tuple[str, ...], task: Task
 
     if inputs.labels is None:
         raise DataError(
-            f"{inputs.path}: has no labels; wanted an .npz file with them, a folder of images by class, or --labels"
+            f"{inputs.path}: has no labels; wanted an .npz file with labels too, or a folder of images by class"
         )
     features = np.concatenate([piece.features for piece in inputs.pieces()])
-    if features.dtype != np.uint8:
-        features = as_float32(features, str(inputs.path))
     if task == "classification":
         labels = _class_numbers(inputs, names)
     else:
