@@ -157,9 +157,9 @@ class Trained:
 
         source: Any = self.spec.data.source
         if self.columns is None:
-            expected, task = self.expected, self.checkpoint.manifest.get("task", "classification")
+            expected = self.expected
             found = inputs.open_inputs(inputs.located(path, places), expected)
-            return inputs.whole(found, expected, self.classes, task)
+            return inputs.whole(found, expected, self.classes or self.targets, self.task)
         (found, *_) = find([path], places.folders)
         self.columns.check_names(open_table(found, source.form()).names, str(found))
         target = Target(self.checkpoint.manifest.get("task", "classification"), self.classes, source.target, None)
