@@ -13,7 +13,21 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dnnrun import __version__
-from dnnrun.cli import interop, new, predict, pretrain, reuse_search, runs, show, specs, sweep, train, transfer, zoo
+from dnnrun.cli import (
+    diagnose,
+    interop,
+    new,
+    predict,
+    pretrain,
+    reuse_search,
+    runs,
+    show,
+    specs,
+    sweep,
+    train,
+    transfer,
+    zoo,
+)
 from dnnrun.cli.output import data, mute, stand_in, talk, told
 
 VERBS: dict[str, Callable[..., Any]] = {
@@ -27,6 +41,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "predict": predict.predict,
     "import": interop.import_,
     "export": interop.export,
+    "diagnose": diagnose.diagnose,
     "runs": runs.runs,
     "show": show.show,
     "validate": specs.validate,

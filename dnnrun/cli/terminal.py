@@ -36,11 +36,8 @@ class Terminal(Watcher):
         if not self.live or time.monotonic() - self.drawn_at < QUIET_SECONDS:
             return
         share = status.step / status.steps
-        filled = round(share * 20)
-        done, ahead = "█░" if "utf" in (sys.stderr.encoding or "").lower() else "#."
-        bar = done * filled + ahead * (20 - filled)
         line = (
-            f"{bar} {share:4.0%}  epoch {status.epoch}/{status.epochs}  step {status.step:,}/{status.steps:,}  "
+            f"{self._bar(share)} {share:4.0%}  epoch {status.epoch}/{status.epochs}  step {status.step:,}/{status.steps:,}  "
             f"{status.examples_per_s:,.0f} examples/s  ETA {duration(status.seconds_left)}  loss {status.loss:.4f}"
         )
         if status.validation:
@@ -69,9 +66,20 @@ class Terminal(Watcher):
         if self.live and time.monotonic() - self.drawn_at >= QUIET_SECONDS:
             self._draw(f"predicted {rows:,} rows  {rows / max(seconds, 1e-9):,.0f} rows/s")
 
+    def progress(self, what: str, share: float) -> None:
+        """How much of something is done; on a terminal alone."""
+        if self.live and (share in (0, 1) or time.monotonic() - self.drawn_at >= QUIET_SECONDS):
+            self._draw(f"{self._bar(share)} {share:4.0%}  {what}")
+
     def close(self) -> None:
         """Leave nothing half drawn."""
         self._erase()
+
+    @staticmethod
+    def _bar(share: float) -> str:
+        filled = round(share * 20)
+        done, ahead = "█░" if "utf" in (sys.stderr.encoding or "").lower() else "#."
+        return done * filled + ahead * (20 - filled)
 
     def _draw(self, line: str) -> None:
         import shutil

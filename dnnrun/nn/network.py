@@ -52,17 +52,26 @@ class Dense(nnx.Module):
             options["key"] = key
         return self.function(x, **options)
 
-    def __call__(self, x: jax.Array, *, key: jax.Array | None, still: bool) -> jax.Array:
-        """`key` is None in evaluation; `still` keeps batch norm on its stored statistics and leaves them alone."""
-        stored = still or key is None
-        norm = self.layer.batch_norm
+    def activation_input(self, x: jax.Array, *, stored: bool) -> jax.Array:
+        """What the activation is applied to: normalized, where batch norm comes before it."""
         x = self.pre_activation(x)
+        norm = self.layer.batch_norm
         if norm and self.batch_norm is not None and norm.position == "before":
             x = self.batch_norm(x, use_running_average=stored)
+        return x
+
+    def finish(self, x: jax.Array, *, key: jax.Array | None, stored: bool) -> jax.Array:
+        """The layer's outputs, from what its activation is applied to."""
         x = self.activate(x, None if key is None else jax.random.fold_in(key, 0))
+        norm = self.layer.batch_norm
         if norm and self.batch_norm is not None and norm.position == "after":
             x = self.batch_norm(x, use_running_average=stored)
         return x if key is None else dropout(x, self.layer.dropout, jax.random.fold_in(key, 1))
+
+    def __call__(self, x: jax.Array, *, key: jax.Array | None, still: bool) -> jax.Array:
+        """`key` is None in evaluation; `still` keeps batch norm on its stored statistics and leaves them alone."""
+        stored = still or key is None
+        return self.finish(self.activation_input(x, stored=stored), key=key, stored=stored)
 
 
 def _batch_norm(layer: Layer) -> nnx.BatchNorm | None:
@@ -126,7 +135,7 @@ class Split:
 
     def merge(self, tensors: Mapping[str, Any]) -> Network:
         """The network with these tensors, name -> array; a copy, so that a trace can change it."""
-        return nnx.merge(self.graph, nnx.State(_nested(tensors)), copy=True)
+        return nnx.merge(self.graph, nnx.State(nested(tensors)), copy=True)
 
     def whole(self, tensors: Mapping[str, Any]) -> Tensors:
         """Those of `tensors` that are the network's, and empty ones for layers that are not called: the graph has a
@@ -156,12 +165,13 @@ def initial_tensors(architecture: Architecture, seed: int) -> dict[str, np.ndarr
     return found
 
 
-def _nested(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
+def nested(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """A flat dict of names with slashes as nested dicts, as a Flax state has it."""
+    found: dict[str, Any] = {}
     for name, value in tensors.items():
         *path, last = name.split("/")
-        place = nested
+        place = found
         for part in path:
             place = place.setdefault(part, {})
         place[last] = value
-    return nested
+    return found

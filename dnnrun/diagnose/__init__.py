@@ -1,0 +1,1 @@
+"""What the network does: signals through the layers measured, named when they are ill, and a cure tried."""

@@ -1,0 +1,176 @@
+"""Signals of a network at its first step, or of a checkpoint, and along a short training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dnnrun.data.source import Places
+from dnnrun.diagnose.verdict import Finding, Growth, backward_growth, forward_growth, judge, judge_training
+from dnnrun.spec.sections import Spec
+from dnnrun.streams import generator
+
+if TYPE_CHECKING:
+    from dnnrun.assembly import Assembly
+
+ROWS = 1000  # that the first signals are measured on
+VALUES = 1e8  # fewer rows where the layers' outputs would be more numbers than this
+PIECES = 10  # that a short training is watched in
+DEEPEST = 200  # layers beyond which compiling the whole step takes too long to be a part of looking
+
+
+@dataclass(frozen=True)
+class Course:
+    """A short training: steps done, the mean loss and accuracy of each piece, signals after each, what is wrong."""
+
+    steps: list[int] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
+    signals: list[Mapping[str, Any]] = field(default_factory=list)
+    guess: float = math.nan
+
+    @property
+    def loss(self) -> float:
+        """Of the last piece; infinite where there is none or it is not a number."""
+        return self.losses[-1] if self.losses and math.isfinite(self.losses[-1]) else math.inf
+
+    def findings(self) -> list[Finding]:
+        if not self.losses:
+            return []
+        return judge_training(self.losses, self.steps[-1], self.guess, self.accuracies[-1])
+
+    def as_json(self) -> dict[str, Any]:
+        finite = [loss if math.isfinite(loss) else None for loss in self.losses]
+        return {"steps": self.steps, "loss": finite, "accuracy": self.accuracies, "loss_of_guessing": self.guess}
+
+
+@dataclass(frozen=True)
+class Look:
+    """One spec looked at: signals at the start, the course of a short training (None where none was asked for)."""
+
+    spec: Spec
+    start: Mapping[str, Any]
+    course: Course | None
+
+    @property
+    def forward(self) -> Growth | None:
+        return forward_growth(self.start)
+
+    @property
+    def backward(self) -> Growth | None:
+        return backward_growth(self.start)
+
+    def findings(self) -> list[Finding]:
+        """At the start, then of the training; each kind once for the same layer."""
+        found = judge(self.start)
+        if self.course:
+            found += self.course.findings()
+            known = {finding.kind for finding in found}
+            if self.course.signals:
+                late = judge(self.course.signals[-1])
+                told = f", after {self.course.steps[-1]} steps"
+                # Gradients of a network that has learned are small and uneven: only units tell something then.
+                kinds = {"dead"} - known
+                found += [Finding(f.kind, f.text + told, f.layer) for f in late if f.kind in kinds]
+        return found
+
+
+def look(
+    spec: Spec,
+    places: Places,
+    *,
+    steps: int,
+    cache: Path | None = None,
+    normal: int | None = None,
+    manifest: Mapping[str, Any] | None = None,
+    tensors: Mapping[str, np.ndarray] | None = None,
+    progress: Callable[[int, int], None] = lambda done, steps: None,
+) -> Look:
+    """Measure `spec` at its first step and over `steps` of training (0 for none), in memory alone.
+
+    `tensors` are those of a checkpoint with its `manifest`, measured as they are. `normal` replaces the inputs by
+    standard normal ones of that width. `progress` hears of steps done. Raises what training raises.
+    """
+    from dnnrun.assemble import assemble
+
+    parts = assemble(spec, places, cache, manifest=manifest)
+    if normal is not None:
+        parts = _with_normal_inputs(parts, normal)
+    started = dict(tensors) if tensors is not None else parts.first_tensors()
+    start = _first_signals(parts, started)
+    steps = min(steps, parts.plan.epochs * parts.plan.steps_per_epoch)
+    if steps == 0 or len(parts.architecture.layers) > DEEPEST:
+        return Look(spec, start, None)
+    course = Course(guess=_guessing(parts))
+    for done in _train(parts, started, steps, course):
+        progress(done, steps)
+    return Look(spec, start, course)
+
+
+def _with_normal_inputs(parts: Assembly, width: int) -> Assembly:
+    """The same network over standard normal inputs of this width; the labels stay what they are."""
+    from dataclasses import replace
+
+    from dnnrun.data.scale import Scaling
+    from dnnrun.nn.architecture import lay_out
+    from dnnrun.nn.network import Split
+
+    rows = len(parts.dataset.labels)
+    draws = generator(parts.spec.seed, "diagnose", "inputs").standard_normal((rows, width), dtype=np.float32)
+    architecture = lay_out(parts.spec.model, width, len(parts.dataset.classes))
+    dataset = replace(parts.dataset, features=draws, image=None)
+    return replace(
+        parts, dataset=dataset, scaling=Scaling("none"), architecture=architecture, split=Split(architecture)
+    )
+
+
+def _first_signals(parts: Assembly, tensors: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
+    from dnnrun.train import signals
+    from dnnrun.train.program import Program
+
+    program = Program(parts.split, parts.objective, parts.phases[0].trainable, parts.phases[0].moving)
+    state, frozen = program.begin(tensors)
+    parts.data = parts.rows
+    data = parts.batches(0)
+    width = sum(layer.units for layer in parts.architecture.layers)
+    x, labels = data.take(data.order[: max(50, min(ROWS, int(VALUES / width)))])
+    return signals.on_host(signals.measure(program, state, frozen, x, labels, signals.step_key(data, 0)))
+
+
+def _train(parts: Assembly, tensors: Mapping[str, np.ndarray], steps: int, course: Course) -> Iterator[int]:
+    from dnnrun.train import signals
+
+    state, frozen = parts.enter(0, [0], tensors)
+    watch = signals.compiled(parts.program)
+    per_epoch, batch = parts.plan.steps_per_epoch, parts.plan.batch_size
+    piece = max(1, steps // PIECES)
+    done, loss, correct, seen = 0, 0.0, 0, 0
+    while done < steps:
+        data = parts.batches(done // per_epoch)
+        stop = min(steps, (done // piece + 1) * piece, (done // per_epoch + 1) * per_epoch)
+        before = (0.0, 0) if done % per_epoch == 0 else (float(state.loss_sum), int(state.correct))
+        state = parts.program.train_chunk(state, frozen, data, done, stop)
+        loss += float(state.loss_sum) - before[0]
+        correct += int(state.correct) - before[1]
+        seen, done = seen + (stop - done) * batch, stop
+        if done % piece == 0 or done == steps or not math.isfinite(loss):
+            course.steps.append(done)
+            course.losses.append(loss / seen)
+            course.accuracies.append(correct / seen)
+            course.signals.append(signals.on_host(watch(state, frozen, data, np.int32(done - 1))))
+            loss, correct, seen = 0.0, 0, 0
+            if not math.isfinite(course.losses[-1]):
+                return
+        yield done
+
+
+def _guessing(parts: Assembly) -> float:
+    start, stop = parts.dataset.splits["train"]
+    counts = np.bincount(parts.dataset.labels[start:stop])
+    share = counts[counts > 0] / counts.sum()
+    return float(-(share * np.log(share)).sum())
