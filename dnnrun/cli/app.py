@@ -14,6 +14,7 @@ import typer
 
 from dnnrun import __version__
 from dnnrun.cli import (
+    compare,
     diagnose,
     interop,
     new,
@@ -43,6 +44,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "export": interop.export,
     "diagnose": diagnose.diagnose,
     "runs": runs.runs,
+    "compare": compare.compare,
     "show": show.show,
     "validate": specs.validate,
     "ls": specs.ls,

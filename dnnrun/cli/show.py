@@ -27,6 +27,7 @@ def show(
     from dnnrun.data.places import find_places
     from dnnrun.data.scale import fit
     from dnnrun.nn.architecture import lay_out
+    from dnnrun.nn.cost import forward_of
     from dnnrun.spec.load import dump, load
     from dnnrun.supervision import outputs_for
 
@@ -36,7 +37,7 @@ def show(
     architecture = lay_out(loaded.model, dataset.width, outputs_for(loaded, dataset))
     rows = {split: stop - start for split, (start, stop) in dataset.splits.items()}
     if as_json:
-        network = _network(architecture)
+        network = {**_network(architecture), "cost": _cost(architecture, loaded.train.batch_size)}
         about = {"rows": rows, "features": dataset.width, "classes": list(dataset.classes), "scaling": scaling.type}
         about |= {"task": dataset.task, "targets": list(dataset.targets)}
         data_json({"spec": loaded.model_dump(mode="json"), "data": about, "network": network})
@@ -44,7 +45,7 @@ def show(
     data(dump(loaded))
     counts = ", ".join(f"{count:,} {split}" for split, count in rows.items())
     data(f"data: {counts} rows of {dataset.width} features, {_told(dataset)}, scaling {scaling.type}\n")
-    lines = [["layer", "in", "units", "activation", "initializer", "batch norm", "dropout", "parameters"]]
+    lines = [["layer", "in", "units", "activation", "initializer", "batch norm", "dropout", "parameters", "FLOPs"]]
     for layer in architecture.layers:
         count = sum(tensor.size for tensor in layer.tensors if not tensor.statistic)
         lines.append(
@@ -57,6 +58,7 @@ def show(
                 f"{layer.batch_norm.position} activation" if layer.batch_norm else "-",
                 f"{layer.dropout:g}" if layer.dropout else "-",
                 f"{count:,}",
+                f"{forward_of(layer):,}",
             ]
         )
     data("\n".join(table(lines)))
@@ -68,6 +70,37 @@ def show(
         f"\n{len(trainable)} trainable and {len(architecture.tensors)} global variables; "
         f"{architecture.parameters():,} parameters"
     )
+    cost = _cost(architecture, loaded.train.batch_size)
+    data(
+        f"an example: {cost['flops_per_prediction']:,} FLOPs to predict, {cost['flops_per_training_example']:,} to "
+        f"train on; memory: weights {_size(cost['weights_bytes'])}, a training step of batch size "
+        f"{loaded.train.batch_size} about {_size(cost['training_bytes'])}"
+    )
+    for kind, why in _reasons(architecture).items():
+        data(f"initializer {kind}: {why}")
+
+
+def _cost(architecture: Architecture, batch_size: int) -> dict[str, int]:
+    from dnnrun.nn.cost import cost_of
+
+    cost = cost_of(architecture)
+    return {
+        "flops_per_prediction": cost.forward,
+        "flops_per_training_example": cost.step,
+        "weights_bytes": cost.weights,
+        "activation_bytes_per_example": cost.activations,
+        "training_bytes": cost.training(batch_size),
+    }
+
+
+def _reasons(architecture: Architecture) -> dict[str, str]:
+    """Of each initializer in use the first line of what it is for."""
+    kinds = {_type(layer.initializer): layer.initializer for layer in architecture.layers}
+    return {kind: type(initializer).summary() for kind, initializer in kinds.items()}
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
 
 
 def _told(dataset: Dataset) -> str:

@@ -1,0 +1,1 @@
+"""Runs looked at: gathered from their directories, compared, drawn on a page."""
