@@ -260,6 +260,7 @@ def course_of(spec: Spec, dataset: Dataset) -> tuple[Objective, Plan]:
         patience=_patience(spec),
         min_delta=stopping.min_delta if stopping else 0.0,
         cut_every=options.checkpoint_every.steps,
+        watch_every=options.watch and options.watch.every(steps, steps * options.epochs),
     )
     return objective_of(options, steps), plan
 

@@ -25,7 +25,7 @@ from dnnrun.watch import Status
 
 if TYPE_CHECKING:
     from dnnrun.nn.network import Tensors
-    from dnnrun.train.loop import Chunk, EpochEnd, NotFinite, Plan, Progress
+    from dnnrun.train.loop import Chunk, EpochEnd, NotFinite, Plan, Progress, Watch, Watched
     from dnnrun.train.state import TrainState
     from dnnrun.train.team import Team
 
@@ -166,12 +166,15 @@ class Session:
             state = snapshot.carry_on(self._enter(progress, tensors), state, tensors)
 
     def _fit(self, state: TrainState, progress: Progress, plan: Plan) -> TrainState:
-        from dnnrun.train.loop import Chunk, NotFinite, fit
+        from dnnrun.train.loop import Chunk, NotFinite, Watched, fit
 
         state = self.parts.program.place(state)
         total, shown = plan.epochs * plan.steps_per_epoch, None
-        batches, clock = self.parts.in_order, time.perf_counter
-        for event in fit(self.parts.program, state, self.frozen, batches, plan, progress, clock, self._agree):
+        batches, clock, watch = self.parts.in_order, time.perf_counter, self._watch(plan)
+        for event in fit(self.parts.program, state, self.frozen, batches, plan, progress, clock, self._agree, watch):
+            if isinstance(event, Watched):
+                self._record_signals(event)
+                continue
             if isinstance(event, NotFinite):
                 self._explode(event)
             state = event.state
@@ -214,6 +217,21 @@ class Session:
         if self.team.lead:
             events.append(self.directory.metrics, record)
         self.journal.watcher.epoch(record, self.spec.train.epochs)
+
+    def _watch(self, plan: Plan) -> Watch | None:
+        """What measures the signals of this phase's program, where the spec asks for it."""
+        if plan.watch_every is None:
+            return None
+        from dnnrun.train.signals import compiled
+
+        return compiled(self.parts.program)
+
+    def _record_signals(self, event: Watched) -> None:
+        from dnnrun.train.signals import on_host
+
+        record = {"event": "signals", "step": event.step, "layers": on_host(event.signals)}
+        if self.team.lead:
+            events.append(self.directory.metrics, record)
 
     def _due(self, step: int, epoch: int | None) -> bool:
         """Whether a checkpoint is to be written; `epoch` is the one that has just ended, None within one."""

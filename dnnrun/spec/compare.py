@@ -6,7 +6,10 @@ from typing import Any
 
 from dnnrun.spec.sections import Spec
 
-FREE = ("eval.", "train.checkpoint_every", "train.device", "train.devices", "train.threads")
+FREE = (
+    "eval.", "train.checkpoint_every", "train.device", "train.devices", "train.threads", "train.watch",
+    "train.trackers",
+)  # fmt: skip
 EPOCHS = "train.epochs"
 
 
@@ -40,8 +43,9 @@ def differences(old: Spec, new: Spec) -> list[str]:
 def hinder_resume(old: Spec, new: Spec, epochs_done: float) -> list[str]:
     """The differences that make `new` another run than `old`, with the reason where it is not plain.
 
-    Devices, threads, baselines and how often checkpoints are written are free. `train.epochs` may grow where no
-    schedule of the learning rate depends on it, and may not fall below the `epochs_done`.
+    Devices, threads, baselines, what is watched and tracked, and how often checkpoints are written are free.
+    `train.epochs` may grow where no schedule of the learning rate depends on it, and may not fall below the
+    `epochs_done`.
     """
     found = []
     for line in differences(old, new):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from dnnrun.component import Options, one_of
+from dnnrun.component import Options, Shorthand, one_of
 from dnnrun.data.section import Data
 from dnnrun.metric import Watched
 from dnnrun.nn.architecture import Model
@@ -18,6 +18,7 @@ from dnnrun.spec.space import Sweep
 from dnnrun.transfer.options import PRETRAIN, Transfer
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+TIMES, FEWEST_BETWEEN = 50, 100  # how often a run is watched, unless that were more than every so many steps
 
 
 class Every(Options):
@@ -42,6 +43,30 @@ class EarlyStopping(Options):
     patience: int = Field(gt=0, description="epochs without a better value before the run stops")
     min_delta: float = Field(default=0.0, ge=0, description="an improvement smaller than this does not count")
     restore_best: bool = Field(default=True, description="end with the best epoch's weights instead of the last one's")
+
+
+class Watch(Options):
+    """How often the signals of every layer are measured: `{steps: N}`, `{epochs: N}`, or `{}` for about 50 times."""
+
+    steps: int | None = Field(default=None, gt=0)
+    epochs: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_at_most(self) -> Watch:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("steps and epochs exclude each other; leave one of them out")
+        return self
+
+    def every(self, steps_per_epoch: int, steps: int) -> int:
+        """The number of steps from one time to the next, in a run of so many."""
+        if self.epochs is not None:
+            return self.epochs * steps_per_epoch
+        return self.steps or max(FEWEST_BETWEEN, -(-steps // TIMES))
+
+
+def _watched(value: Any) -> Any:
+    """`true` is the default interval; `false` is not at all."""
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
 class Train(Options):
@@ -70,6 +95,9 @@ class Train(Options):
         default=None, description="what best means; unset: validation.loss, or train.loss without validation rows"
     )
     checkpoint_every: Every = Field(default_factory=lambda: Every(seconds=30.0))
+    watch: Annotated[Watch | None, Shorthand(_watched, {"type": "boolean"})] = Field(
+        default=None, description="measure the signals of every layer while training; true: about 50 times in the run"
+    )
     device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
     devices: Annotated[int, Field(gt=0)] | Literal["all"] = Field(
         default=1, description="how many share every batch; all: those that are there"

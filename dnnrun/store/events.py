@@ -35,10 +35,15 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def cut(path: Path, step: int) -> None:
-    """Keep the epoch events up to and including `step`: what a resume at that step would write again goes."""
+    """Keep the epochs up to and including `step`, and the signals of steps before: what a resume writes again goes."""
     if not path.exists():
         return
-    kept = [event for event in read(path) if event.get("event") == "epoch" and event["step"] <= step]
+    kept = [
+        event
+        for event in read(path)
+        if (event.get("event") == "epoch" and event["step"] <= step)
+        or (event.get("event") == "signals" and event["step"] < step)
+    ]
     files.write_atomic(path, "".join(json.dumps(event) + "\n" for event in kept).encode())
 
 

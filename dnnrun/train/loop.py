@@ -27,7 +27,7 @@ class Plan:
     """What the loop has to do. `splits` maps train, validation, test to (first, stop) row numbers.
 
     It ends with `epochs`, or where the next phase begins: after epoch `until`, or when the monitored metric has not
-    improved for `stalled` epochs of this phase.
+    improved for `stalled` epochs of this phase. The signals are watched at every step number `watch_every` divides.
     """
 
     epochs: int
@@ -39,6 +39,7 @@ class Plan:
     patience: int | None = None
     min_delta: float = 0.0
     cut_every: int | None = None
+    watch_every: int | None = None
     until: int | None = None
     stalled: int | None = None
 
@@ -112,7 +113,17 @@ class NotFinite:
     metric: str | None = None
 
 
-Event = Chunk | EpochEnd | NotFinite
+@dataclass(frozen=True)
+class Watched:
+    """The signals of the step that follows, as the function that watches gave them. Nothing was changed."""
+
+    state: TrainState
+    step: int
+    signals: Any
+
+
+Event = Chunk | EpochEnd | NotFinite | Watched
+Watch = Callable[[TrainState, Tensors, Batches, Any], Any]
 
 
 def fit(
@@ -124,12 +135,14 @@ def fit(
     progress: Progress,
     clock: Callable[[], float],
     agree: Callable[[int], int] = lambda stop: stop,
+    watch: Watch | None = None,
 ) -> Iterator[Event]:
     """Train from `state` on, mid-epoch too, to the last epoch of the plan.
 
     `batches(epoch)` gives the data in the order of that epoch (0 is the first), whole or streamed. Nothing depends on
     how the steps are cut into chunks. Whoever iterates may stop at any event. Ends after `NotFinite`. Where several
-    processes train, `agree` gives all of them the same end of a chunk: their clocks differ.
+    processes train, `agree` gives all of them the same end of a chunk: their clocks differ. `watch` is called before
+    each step that the plan says, which ends a chunk.
     """
     step, end = int(state.step), min(plan.epochs, plan.until or plan.epochs) * plan.steps_per_epoch
     pace: float | None = None
@@ -139,9 +152,12 @@ def fit(
         seconds, begun = 0.0, step
         while step < epoch_end:
             data, over = _part(whole, step, plan.steps_per_epoch)
+            if watch and plan.watch_every and step % plan.watch_every == 0:
+                yield Watched(state, step, watch(state, frozen, data, np.int32(step)))
             stop = min(over, step + (1 if pace is None else max(1, int(CHUNK_SECONDS / pace))))
-            if plan.cut_every:
-                stop = min(stop, (step // plan.cut_every + 1) * plan.cut_every)
+            for every in (plan.cut_every, plan.watch_every if watch else None):
+                if every:
+                    stop = min(stop, (step // every + 1) * every)
             stop = agree(stop)
             before, started = state, clock()
             state = program.train_chunk(state, frozen, data, step, stop)

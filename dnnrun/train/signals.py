@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 from jax import lax
 
-from dnnrun.nn.architecture import Layer, layer_of
+from dnnrun.nn.architecture import OUTPUTS, Layer, layer_of
 from dnnrun.nn.network import Dense, Tensors, dropout, nested
 from dnnrun.train.program import Program
 from dnnrun.train.state import Batches, TrainState
@@ -86,7 +86,8 @@ def step_key(data: Batches, step: Any) -> jax.Array:
 def on_host(record: Mapping[str, Any]) -> Record:
     """The record as plain numbers of five digits, None for nan; one transfer for all of them."""
     values = jax.tree.map(lambda value: jax.tree.map(_number, value.tolist()), jax.device_get(record))
-    return {name: {part: values[name][part] for part in record[name]} for name in record}  # JAX sorts the keys
+    order = sorted(values, key=lambda name: (name == OUTPUTS, len(name), name))  # JAX sorts hidden10 before hidden2
+    return {name: values[name] for name in order}
 
 
 def _number(value: Any) -> Any:

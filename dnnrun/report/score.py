@@ -1,0 +1,133 @@
+"""How a trained network predicts: confusion, calibration, ROC, its worst mistakes, its first layer's filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dnnrun.assemble import read_data
+from dnnrun.data.select import Dataset
+from dnnrun.data.source import Places
+from dnnrun.report.gather import Run
+from dnnrun.report.picture import as_filter, as_image, data_url
+from dnnrun.trained import SPLITS, Trained
+
+BINS = 10  # of confidence, in the calibration
+POINTS = 60  # of a ROC curve that are kept
+WORST, FILTERS = 24, 64  # pictures shown
+MOST_CLASSES = 40  # beyond which no confusion matrix or ROC can be read
+
+
+def score(run: Run, places: Places, datasets: dict[str, Dataset]) -> dict[str, Any] | None:
+    """The predictions of a run's last checkpoint on its test rows, else validation, else train; None before the first.
+
+    `datasets` keeps what was read, for runs on the same data. Raises DataError where the data is not to be had.
+    """
+    if run.checkpoint is None:
+        return None
+    trained = Trained(run.checkpoint)
+    key = f"{run.spec.data.model_dump_json()} {run.spec.seed}"
+    dataset = datasets.setdefault(key, read_data(run.spec, places)) if key not in datasets else datasets[key]
+    split = next(name for name in SPLITS if name in dataset.splits)
+    start, stop = dataset.splits[split]
+    features, labels = dataset.features[start:stop], dataset.labels[start:stop]
+    probability = trained.predict_proba(features)
+    found: dict[str, Any] = {
+        "split": split,
+        "examples": int(stop - start),
+        "classes": list(trained.classes),
+        "accuracy": float((probability.argmax(1) == labels).mean()),
+        "calibration": calibration(probability, labels),
+        "filters": _filters(trained),
+        "mistakes": _mistakes(probability, labels, features, dataset),
+    }
+    if len(trained.classes) <= MOST_CLASSES:
+        found["confusion"] = confusion(probability, labels)
+        found["roc"] = roc(probability, labels)
+    return found
+
+
+def confusion(probability: np.ndarray, labels: np.ndarray) -> list[list[int]]:
+    """Counts: rows the true classes, columns the predicted ones."""
+    count = probability.shape[1]
+    table = np.zeros((count, count), np.int64)
+    np.add.at(table, (labels, probability.argmax(1)), 1)
+    return table.tolist()
+
+
+def calibration(probability: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Accuracy and mean confidence in equal bins of confidence, and the expected calibration error.
+
+    Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks" (2017), equations 2 and 3.
+    """
+    confidence, right = probability.max(1), probability.argmax(1) == labels
+    number = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins, error = [], 0.0
+    for at in range(BINS):
+        here = number == at
+        if not here.any():
+            bins.append(None)
+            continue
+        accuracy, mean = float(right[here].mean()), float(confidence[here].mean())
+        error += float(here.mean()) * abs(accuracy - mean)
+        bins.append({"confidence": mean, "accuracy": accuracy, "count": int(here.sum())})
+    return {"bins": bins, "error": error}
+
+
+def roc(probability: np.ndarray, labels: np.ndarray) -> list[dict[str, Any] | None]:
+    """Of each class against the rest: the curve in at most POINTS points, and the area under the whole of it."""
+    found: list[dict[str, Any] | None] = []
+    for kind in range(probability.shape[1]):
+        truth = labels == kind
+        if not truth.any() or truth.all():
+            found.append(None)
+            continue
+        order = np.argsort(-probability[:, kind], kind="stable")
+        value, hit = probability[order, kind], truth[order]
+        last = np.append(np.flatnonzero(np.diff(value)), len(value) - 1)  # ties are one point
+        true = np.append(0, np.cumsum(hit)[last]) / truth.sum()
+        false = np.append(0, np.cumsum(~hit)[last]) / (~truth).sum()
+        area = float(np.trapezoid(true, false))
+        kept = np.unique(np.linspace(0, len(true) - 1, POINTS).round().astype(int))
+        # Most of a good curve is in its first steps: half of the points by rank, half by rise.
+        rise = np.searchsorted(true, np.linspace(0, 1, POINTS // 2))
+        kept = np.unique(np.concatenate([kept, np.minimum(rise, len(true) - 1)]))
+        found.append({"area": area, "false": false[kept].round(5).tolist(), "true": true[kept].round(5).tolist()})
+    return found
+
+
+def _mistakes(
+    probability: np.ndarray, labels: np.ndarray, features: np.ndarray, dataset: Dataset
+) -> list[dict[str, Any]]:
+    """The wrong predictions, the least probable truth first; with a picture where the rows are images."""
+    predicted, rows = probability.argmax(1), np.arange(len(labels))
+    truth = probability[rows, labels]
+    wrong = rows[predicted != labels]
+    worst = wrong[np.argsort(truth[wrong], kind="stable")][:WORST]
+    names = dataset.classes
+    found = []
+    for row in worst:
+        entry: dict[str, Any] = {
+            "row": int(row),
+            "true": names[labels[row]],
+            "predicted": names[predicted[row]],
+            "probability": float(probability[row, predicted[row]]),
+            "of_truth": float(truth[row]),
+        }
+        if dataset.image and dataset.image[2] in (1, 3):
+            entry["picture"] = data_url(as_image(features[row], dataset.image, dataset.largest))
+        found.append(entry)
+    return found
+
+
+def _filters(trained: Trained) -> list[str]:
+    """The first layer's kernel, a picture a unit, of those with the largest norm first; none for a table."""
+    manifest: Mapping[str, Any] = trained.checkpoint.manifest
+    image = (manifest.get("resize") or {}).get("to") or manifest.get("image")
+    if not image:
+        return []
+    kernel = trained.tensors[f"{trained.architecture.names[0]}/kernel"]
+    order = np.argsort(-np.linalg.norm(kernel, axis=0), kind="stable")[:FILTERS]
+    return [data_url(as_filter(kernel[:, unit], tuple(image))) for unit in order]
