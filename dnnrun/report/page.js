@@ -56,7 +56,7 @@ function chart(lines, o) {
   const xs = lines.flatMap(l => l.x.filter((_, i) => ok(l.y[i]))), ys = lines.flatMap(l => l.y.filter(ok)).map(ty);
   if (!xs.length) { root.append(svg("text", {x: W / 2, y: H / 2, "text-anchor": "middle"}, "nothing to show")); return root; }
   let [x0, x1] = o.x || [Math.min(...xs), Math.max(...xs)], [y0, y1] = o.y || [Math.min(...ys), Math.max(...ys)];
-  if (x0 === x1) { x0 -= .5; x1 += .5; } if (y0 === y1) { y0 -= .5; y1 += .5; }
+  if (x0 === x1) { x0 -= .5; x1 += .5; } if (y0 === y1) { const half = Math.abs(y0) / 4 || .5; y0 -= half; y1 += half; }
   if (!o.y) { const pad = (y1 - y0) * .04; y0 -= pad; y1 += pad; }
   const px = x => L + (x - x0) / (x1 - x0) * (W - L - Rr), py = y => H - B - (ty(y) - y0) / (y1 - y0) * (H - B - T);
   for (const v of ticks(y0, y1)) {

@@ -85,3 +85,15 @@ def _drawn(plt: ModuleType, figure: Any, form: str) -> bytes:
     figure.savefig(buffer, format=form, dpi=120, metadata={"Date": None} if form == "svg" else None)
     plt.close(figure)
     return buffer.getvalue()
+
+
+def range_test(rates: list[float], losses: list[float], suggested: float, form: str) -> bytes:
+    """Losses over learning rates, with the suggested one."""
+    plt = matplotlib()
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    axes.semilogx(rates, losses, color=COLORS[0])
+    axes.axvline(suggested, color=COLORS[1], linestyle="--", label=f"suggested: {suggested:g}")
+    axes.set(xlabel="learning rate", ylabel="loss (smoothed)", ylim=(None, min(max(losses), 2 * losses[0])))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return _drawn(plt, figure, form)

@@ -115,6 +115,11 @@ class Program:
         )
         pool.shutdown(wait=False)
 
+    def costs(self) -> dict[str, float]:
+        """XLA's cost analysis of the compiled training: operations and bytes, with the loop's body counted once."""
+        found = self._train.cost_analysis()
+        return dict(found[0] if isinstance(found, list) else found or {})
+
     def train_chunk(self, state: TrainState, frozen: Tensors, data: Data, start: int, stop: int) -> TrainState:
         """The state after steps `start` (which is `state.step`) to `stop` (excluded), all of one epoch."""
         return self._train(state, self._needed(frozen), data, np.int32(start), np.int32(stop))
