@@ -16,11 +16,14 @@ from dnnrun.errors import Interrupted, ProcessLost, RunFailed
 from dnnrun.journal import Journal
 from dnnrun.keeper import Keeper, trained_tensors
 from dnnrun.nn.architecture import layer_of
+from dnnrun.spec.compare import flatten
 from dnnrun.spec.sections import Spec
 from dnnrun.store import checkpoint as checkpoints
 from dnnrun.store import events
 from dnnrun.store.checkpoint import Checkpoint
 from dnnrun.store.run import RunDirectory
+from dnnrun.track import About
+from dnnrun.tracking import Trackers
 from dnnrun.watch import Status
 
 if TYPE_CHECKING:
@@ -80,6 +83,7 @@ class Session:
         self.team = team
         self.keeper = Keeper(directory, parts) if team.lead else None
         self.good: TrainState | None = None
+        self.trackers = Trackers(spec.train.trackers if team.lead else (), journal.warn)
         self.first_step: float | None = None
         self.saved_at = time.perf_counter()
         self.frozen: Tensors = {}
@@ -89,12 +93,15 @@ class Session:
         state, progress = self._resumed(point) if point else self._fresh()
         self.journal.say(f"data: {self.parts.account()}")
         self.journal.say(f"network: {self.parts.network_account()}")
+        self.trackers.begin(lambda: self._about(point.step if point else 0))
         try:
             return self._finish(self._phases(state, progress), progress)
         except Exception as error:
             if (lost := self.team.lost(error)) is None:
                 raise
             self._save_rest(lost, progress)
+        finally:
+            self.trackers.end("failed")  # where it has not ended otherwise
 
     def _save_rest(self, lost: ProcessLost, progress: Progress) -> NoReturn:
         """Another process is gone: keep what was reached, where it is still whole."""
@@ -106,6 +113,10 @@ class Session:
     def _save(self, state: TrainState, progress: Progress, final: Mapping[str, Any] | None = None) -> None:
         if self.keeper:
             self.keeper.save(state, self.frozen, progress, final)
+
+    def _about(self, step: int) -> About:
+        spec = {key: value for key, value in flatten(self.spec.model_dump(mode="json")).items() if value is not None}
+        return About(self.directory.path, self.spec.name, spec, step, self.parts.dataset.image)
 
     def _fresh(self) -> tuple[TrainState, Progress]:
         from dnnrun.train import snapshot
@@ -217,6 +228,8 @@ class Session:
         if self.team.lead:
             events.append(self.directory.metrics, record)
         self.journal.watcher.epoch(record, self.spec.train.epochs)
+        state = event.state
+        self.trackers.epoch(record, lambda: self.parts.named({**self.frozen, **state.params, **state.statistics}))
 
     def _watch(self, plan: Plan) -> Watch | None:
         """What measures the signals of this phase's program, where the spec asks for it."""
@@ -232,6 +245,7 @@ class Session:
         record = {"event": "signals", "step": event.step, "layers": on_host(event.signals)}
         if self.team.lead:
             events.append(self.directory.metrics, record)
+        self.trackers.signals(record)
 
     def _due(self, step: int, epoch: int | None) -> bool:
         """Whether a checkpoint is to be written; `epoch` is the one that has just ended, None within one."""
@@ -265,6 +279,7 @@ class Session:
         if self.team.lead:
             events.append(self.directory.metrics, {"event": "final", "step": result.steps, **metrics})
         self.journal.end("done", result=result.as_json())
+        self.trackers.end("done", metrics, lambda: parts.named(final))
         return result
 
     def _baseline(self, splits: Iterable[str]) -> dict[str, Any] | None:
@@ -308,6 +323,7 @@ class Session:
         if self.team.lead:
             self.directory.log(message)
         self.journal.end("interrupted")
+        self.trackers.end("interrupted")
         raise Interrupted(message, 128 + signal, self._result("interrupted", state, progress, {}).as_json())
 
     def _result(self, status: str, state: TrainState, progress: Progress, metrics: Mapping[str, Any]) -> Result:

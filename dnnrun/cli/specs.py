@@ -22,6 +22,7 @@ KINDS = (
     "datasets",
     "schemes",
     "corruptions",
+    "trackers",
     "configs",
 )
 

@@ -104,7 +104,7 @@ def profile(
 
     from dnnrun.assemble import assemble
 
-    total = 4 + len(FACTORS)
+    total = 3 + len(FACTORS)
     progress("compiling", 0, total)
     parts = assemble(spec, places, cache)
     once, program, state, frozen, data = _step(parts)
@@ -117,7 +117,10 @@ def profile(
             other = spec.model_copy(update={"train": spec.train.model_copy(update={"batch_size": size})})
             loops[size] = _step(assemble(other, places, cache))[0]
     times = {size: float("inf") for size in loops}
+    square = jnp.ones((GEMM, GEMM), jnp.float32)
+    product, gemm = _compiled(lambda a: a @ a, square), 0.0
     for _ in range(REPEATS):  # in turns, so that what else runs meets all of them
+        gemm = max(gemm, 2 * GEMM**3 / _timed(product, 1) / 1e9)
         times = {size: min(times[size], loop()) for size, loop in loops.items()}
     step = times[spec.train.batch_size]
     progress("its parts", total - 2, total)
@@ -137,9 +140,6 @@ def profile(
     # Alone, each part pays a call and writes out what the whole step keeps at hand: their shares are what counts.
     scale = step / sum(seconds.values())
     shares = {name: seconds[name] * scale for name in ("data", "forward", "backward", "update")}
-    progress("a matrix product", total - 1, total)
-    square = jnp.ones((GEMM, GEMM), jnp.float32)
-    gemm = 2 * GEMM**3 / _timed(_compiled(lambda a: a @ a, square)) / 1e9
     counted = _counted(program)
     if trace is not None:
         _trace(parts, program, trace)
@@ -191,7 +191,7 @@ def _compiled(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any
     return lambda: compiled(*arguments)
 
 
-def _timed(call: Callable[[], Any]) -> float:
+def _timed(call: Callable[[], Any], rounds: int = REPEATS) -> float:
     """Seconds of one call, the fastest of some rounds of several."""
     import jax
 
@@ -200,7 +200,7 @@ def _timed(call: Callable[[], Any]) -> float:
     jax.block_until_ready(call())
     count = max(1, min(1000, int(SECONDS / REPEATS / max(time.perf_counter() - began, 1e-7))))
     fastest = float("inf")
-    for _ in range(REPEATS):
+    for _ in range(rounds):
         began = time.perf_counter()
         for _ in range(count):
             found = call()
@@ -227,5 +227,3 @@ def _trace(parts: Assembly, program: Program, folder: Path) -> None:
     stop = min(20, parts.plan.steps_per_epoch)
     with jax.profiler.trace(str(folder)) if stop else nullcontext():
         float(program.train_chunk(state, frozen, data, 0, stop).loss_sum)
-
-

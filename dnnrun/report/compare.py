@@ -72,9 +72,7 @@ class Comparison:
         found = []
         for name in names:
             one, two = self.first.values(name), self.second.values(name)
-            found.append(
-                Row(name, estimate(list(one.values())), estimate(list(two.values())), difference(two, one))
-            )
+            found.append(Row(name, estimate(list(one.values())), estimate(list(two.values())), difference(two, one)))
         return found
 
     def costs(self) -> dict[str, tuple[float | None, float | None]]:

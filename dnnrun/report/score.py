@@ -11,7 +11,7 @@ from dnnrun.assemble import read_data
 from dnnrun.data.select import Dataset
 from dnnrun.data.source import Places
 from dnnrun.report.gather import Run
-from dnnrun.report.picture import as_filter, as_image, data_url
+from dnnrun.data.picture import as_filter, as_image, data_url
 from dnnrun.trained import SPLITS, Trained
 
 BINS = 10  # of confidence, in the calibration

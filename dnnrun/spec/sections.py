@@ -15,6 +15,7 @@ from dnnrun.optim.clipping import Clipping
 from dnnrun.optim.optimizer import Optimizer
 from dnnrun.pretrain.scheme import Scheme
 from dnnrun.spec.space import Sweep
+from dnnrun.track import Tracker
 from dnnrun.transfer.options import PRETRAIN, Transfer
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -97,6 +98,9 @@ class Train(Options):
     checkpoint_every: Every = Field(default_factory=lambda: Every(seconds=30.0))
     watch: Annotated[Watch | None, Shorthand(_watched, {"type": "boolean"})] = Field(
         default=None, description="measure the signals of every layer while training; true: about 50 times in the run"
+    )
+    trackers: Annotated[tuple[Tracker, ...], Field(strict=False)] = Field(
+        default=(), description="where the numbers go besides metrics.jsonl: tensorboard, mlflow, csv"
     )
     device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
     devices: Annotated[int, Field(gt=0)] | Literal["all"] = Field(
