@@ -169,7 +169,7 @@ def _checkpoint(subject: str) -> Any:
     """The checkpoint that the argument names, None where it names a spec."""
     path = Path(subject)
     if path.is_file() or not (
-        path.exists() or path.parent.is_dir() and path.name.startswith(("best", "last", "step-"))
+        path.exists() or (path.parent.is_dir() and path.name.startswith(("best", "last", "step-")))
     ):
         return None
     return find_checkpoint(subject)

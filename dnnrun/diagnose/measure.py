@@ -162,7 +162,7 @@ def _train(parts: Assembly, tensors: Mapping[str, np.ndarray], steps: int, cours
             course.steps.append(done)
             course.losses.append(loss / seen)
             course.accuracies.append(correct / seen)
-            course.signals.append(signals.on_host(watch(state, frozen, data, np.int32(done - 1))))
+            course.signals.append(signals.on_host(watch(state, frozen, data, done - 1)))
             loss, correct, seen = 0.0, 0, 0
             if not math.isfinite(course.losses[-1]):
                 return

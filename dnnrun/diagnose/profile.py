@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 from dnnrun.data.source import Places
 from dnnrun.nn.cost import cost_of
 from dnnrun.spec.sections import Spec

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from dnnrun.assemble import read_data
+from dnnrun.data.picture import as_filter, as_image, data_url
 from dnnrun.data.select import Dataset
 from dnnrun.data.source import Places
 from dnnrun.report.gather import Run
-from dnnrun.data.picture import as_filter, as_image, data_url
 from dnnrun.trained import SPLITS, Trained
 
 BINS = 10  # of confidence, in the calibration

@@ -39,7 +39,7 @@ class MLflow(Tracker):
 class _Tracked(Tracking):
     def __init__(self, options: MLflow, about: About):
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient  # pyright: ignore
 
         self.about, self.artifacts = about, options.artifacts
         root = about.root.resolve()
@@ -87,7 +87,7 @@ class _Tracked(Tracking):
         return self.client.create_run(self.experiment, tags=tags, run_name=_name(folder)).info.run_id
 
     def _log(self, values: Mapping[str, float], step: int) -> None:
-        from mlflow.entities import Metric
+        from mlflow.entities import Metric  # pyright: ignore
 
         now = int(time.time() * 1000)
         entries = [Metric(_key(name), value, now, step) for name, value in values.items()]

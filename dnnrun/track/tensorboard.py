@@ -52,8 +52,8 @@ class _Events(Tracking):
     wants_tensors: ClassVar[bool] = True
 
     def __init__(self, about: About):
-        from tensorboard.compat.proto import event_pb2, summary_pb2
-        from tensorboard.summary.writer.record_writer import RecordWriter
+        from tensorboard.compat.proto import event_pb2, summary_pb2  # pyright: ignore
+        from tensorboard.summary.writer.record_writer import RecordWriter  # pyright: ignore
 
         self.event, self.summary, self.about = event_pb2, summary_pb2, about
         name = f"events.out.tfevents.{time.time_ns() // 10**3}.{os.uname().nodename}.{os.getpid()}"
@@ -73,7 +73,7 @@ class _Events(Tracking):
         self._summary(record["step"], [self._scalar(name, value) for name, value in signal_scalars(record).items()])
 
     def end(self, status: str, metrics: Mapping[str, Mapping[str, float]], tensors: Mapping[str, np.ndarray]) -> None:
-        from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+        from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2  # pyright: ignore
 
         values = [
             self._scalar(f"final/{split}_{metric}", value)
@@ -90,7 +90,7 @@ class _Events(Tracking):
         self._summary(0, values)
 
     def _hyperparameters(self) -> None:
-        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb  # pyright: ignore
 
         kept = {key: value for key, value in self.about.spec.items() if isinstance(value, (bool, int, float, str))}
         name = f"{self.about.name}/{self.about.run.name}"

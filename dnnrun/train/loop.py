@@ -123,7 +123,7 @@ class Watched:
 
 
 Event = Chunk | EpochEnd | NotFinite | Watched
-Watch = Callable[[TrainState, Tensors, Batches, Any], Any]
+Watch = Callable[[TrainState, Tensors, Batches, int], Any]
 
 
 def fit(
@@ -153,7 +153,7 @@ def fit(
         while step < epoch_end:
             data, over = _part(whole, step, plan.steps_per_epoch)
             if watch and plan.watch_every and step % plan.watch_every == 0:
-                yield Watched(state, step, watch(state, frozen, data, np.int32(step)))
+                yield Watched(state, step, watch(state, frozen, data, step))
             stop = min(over, step + (1 if pace is None else max(1, int(CHUNK_SECONDS / pace))))
             for every in (plan.cut_every, plan.watch_every if watch else None):
                 if every:

@@ -75,7 +75,8 @@ def compiled(program: Program) -> Callable[[TrainState, Tensors, Batches, int], 
         x, labels = data.take(lax.dynamic_slice(data.order, (at,), (size,)))
         return measure(program, state, frozen, x, labels, step_key(data, step))
 
-    return jax.jit(watch)
+    run = jax.jit(watch)
+    return lambda state, frozen, data, step: run(state, frozen, data, np.int32(step))
 
 
 def step_key(data: Batches, step: Any) -> jax.Array:
