@@ -98,10 +98,9 @@ function heat(share) {
   const at = Math.max(0, Math.min(1, share)) * (VIRIDIS.length - 1), i = Math.min(Math.floor(at), VIRIDIS.length - 2), f = at - i;
   return `rgb(${VIRIDIS[i].map((v, k) => Math.round(v + (VIRIDIS[i + 1][k] - v) * f)).join(",")})`;
 }
-function heatmap(signals, name, label) {
+function heatmap(signals, name, label, [low, high]) {
   const grid = signals.grids[name], W = 760, L = 86, rows = signals.layers.length, cell = Math.max(4, Math.min(26, 420 / rows)), H = rows * cell + 44, cw = (W - L - 10) / signals.steps.length;
   const root = svg("svg", {viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": label, class: "heat"});
-  const values = grid.flat().filter(v => v != null), low = Math.min(...values), high = Math.max(...values);
   grid.forEach((row, i) => row.forEach((v, j) => {
     if (v == null) return;
     root.append(svg("rect", {x: L + j * cw, y: 4 + i * cell, width: cw + .5, height: cell + .5, fill: heat(high > low ? (v - low) / (high - low) : .5), "data-i": i, "data-j": j}));
@@ -164,7 +163,12 @@ if (R.some(r => r.signals)) {
   const s = section("signals", "Signals through the layers"), have = R.filter(r => r.signals);
   const names = Object.keys(D.quantities).filter(n => have.some(r => n in r.signals.grids)), at = {name: names[0]};
   const place = el("div", {class: "two"});
-  function draw() { place.replaceChildren(...have.filter(r => at.name in r.signals.grids).map(r => el("div", {}, el("h3", {}, r.label), ...heatmap(r.signals, at.name, `${D.quantities[at.name]} of each layer of ${r.label} over steps`)))); }
+  // One scale for all runs, so that they can be compared.
+  function range(name) {
+    const values = have.flatMap(r => (r.signals.grids[name] || []).flat()).filter(v => v != null);
+    return [values.reduce((a, b) => Math.min(a, b), Infinity), values.reduce((a, b) => Math.max(a, b), -Infinity)];
+  }
+  function draw() { const scale = range(at.name); place.replaceChildren(...have.filter(r => at.name in r.signals.grids).map(r => el("div", {}, el("h3", {}, r.label), ...heatmap(r.signals, at.name, `${D.quantities[at.name]} of each layer of ${r.label} over steps`, scale)))); }
   s.append(el("div", {class: "bar"}, choice("what", names.map(n => [n, D.quantities[n]]), v => { at.name = v; draw(); })), place); draw();
   const rest = R.filter(r => !r.signals).map(r => r.label);
   if (rest.length) s.append(el("p", {class: "note"}, `Not watched (train.watch): ${rest.join(", ")}`));
