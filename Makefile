@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test slow cluster frameworks check format
+.PHONY: demo test slow cluster frameworks trackers check format
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,15 @@ $(VENV)-frameworks/installed: pyproject.toml constraints.txt
 
 frameworks: $(VENV)-frameworks/installed
 	$(VENV)-frameworks/bin/python -m pytest -m 'slow or not slow' -n logical --dist loadgroup tests/interop
+
+# TensorBoard and MLflow bring much along: an environment of their own.
+$(VENV)-trackers/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-trackers
+	$(VENV)-trackers/bin/pip install --quiet --constraint constraints.txt --editable '.[test,tensorboard,mlflow]'
+	touch $@
+
+trackers: $(VENV)-trackers/installed
+	$(VENV)-trackers/bin/python -m pytest tests/track
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check .

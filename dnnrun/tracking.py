@@ -56,7 +56,7 @@ class Trackers:
         try:
             call()
         except ModuleNotFoundError as error:
-            self._lose(name, f"{error.name} is not installed; pip install 'dnnrun[{name}]'")
+            self._lose(name, f"{(error.name or name).partition('.')[0]} is not installed; pip install 'dnnrun[{name}]'")
         except Exception as error:  # whatever a foreign package or a server far away comes up with
             self._lose(name, f"{type(error).__name__}: {error}")
 

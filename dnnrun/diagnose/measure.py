@@ -130,16 +130,17 @@ def _with_normal_inputs(parts: Assembly, width: int) -> Assembly:
 
 
 def _first_signals(parts: Assembly, tensors: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
+    import jax.numpy as jnp
+
     from dnnrun.train import signals
     from dnnrun.train.program import Program
 
     program = Program(parts.split, parts.objective, parts.phases[0].trainable, parts.phases[0].moving)
     state, frozen = program.begin(tensors)
-    parts.data = parts.rows
-    data = parts.batches(0)
+    rows = generator(parts.spec.seed, "order", 0).permutation(np.arange(*parts.dataset.splits["train"]))
     width = sum(layer.units for layer in parts.architecture.layers)
-    x, labels = data.take(data.order[: max(50, min(ROWS, int(VALUES / width)))])
-    return signals.on_host(signals.measure(program, state, frozen, x, labels, signals.step_key(data, 0)))
+    x, labels = parts.rows.take(jnp.asarray(rows)[: max(50, min(ROWS, int(VALUES / width)))])
+    return signals.on_host(signals.measure(program, state, frozen, x, labels, signals.step_key(parts.rows, 0)))
 
 
 def _train(parts: Assembly, tensors: Mapping[str, np.ndarray], steps: int, course: Course) -> Iterator[int]:

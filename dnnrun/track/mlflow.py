@@ -43,8 +43,8 @@ class _Tracked(Tracking):
 
         self.about, self.artifacts = about, options.artifacts
         root = about.root.resolve()
-        self.client = MlflowClient(tracking_uri=options.uri or f"sqlite:///{root / 'mlflow.db'}")
-        with _alone(root):
+        with _alone(root):  # the first to come makes the tables too
+            self.client = MlflowClient(tracking_uri=options.uri or f"sqlite:///{root / 'mlflow.db'}")
             self.experiment = self._experiment(options, root)
             parent = self._run_of(about.sweep, None) if about.sweep else None
             self.run = self._run_of(about.run, parent)
@@ -105,7 +105,7 @@ def _key(name: str) -> str:
 
 
 def _alone(root: Path) -> files.Lock:
-    """The right to make experiments and runs: trials begin at the same time."""
+    """The right to make tables, experiments and runs: trials begin at the same time."""
     end = time.monotonic() + PATIENCE
     while True:
         try:

@@ -123,7 +123,7 @@ class Watched:
 
 
 Event = Chunk | EpochEnd | NotFinite | Watched
-Watch = Callable[[TrainState, Tensors, Batches, int], Any]
+Watch = Callable[[TrainState, Tensors, Data, int], Any]
 
 
 def fit(

@@ -15,12 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import lax
 
 from dnnrun.nn.architecture import OUTPUTS, Layer, layer_of
 from dnnrun.nn.network import Dense, Tensors, dropout, nested
-from dnnrun.train.program import Program
-from dnnrun.train.state import Batches, TrainState
+from dnnrun.train.program import Data, Program
+from dnnrun.train.state import TrainState
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SAMPLE = 4096  # values that quantiles are taken of, evenly spread over a larger array
@@ -66,20 +65,18 @@ def measure(
     return record
 
 
-def compiled(program: Program) -> Callable[[TrainState, Tensors, Batches, int], Record]:
+def compiled(program: Program) -> Callable[[TrainState, Tensors, Data, int], Record]:
     """`measure` for the batch of a step, as one compiled function of (state, frozen, data, step)."""
 
-    def watch(state: TrainState, frozen: Tensors, data: Batches, step: jax.Array) -> Record:
-        size = program.objective.batch_size
-        at = (step % program.objective.steps_per_epoch) * size
-        x, labels = data.take(lax.dynamic_slice(data.order, (at,), (size,)))
+    def watch(state: TrainState, frozen: Tensors, data: Data, step: jax.Array) -> Record:
+        x, labels = data.batch(step % program.objective.steps_per_epoch, program.objective.batch_size)
         return measure(program, state, frozen, x, labels, step_key(data, step))
 
     run = jax.jit(watch)
     return lambda state, frozen, data, step: run(state, frozen, data, np.int32(step))
 
 
-def step_key(data: Batches, step: Any) -> jax.Array:
+def step_key(data: Data, step: Any) -> jax.Array:
     """The key that the step of this number draws from."""
     return jax.random.fold_in(jax.random.wrap_key_data(data.key, impl="threefry2x32"), step)
 

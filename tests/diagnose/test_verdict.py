@@ -10,9 +10,8 @@ from dnnrun.diagnose.verdict import growth, judge, judge_training
 
 def signals(gradients: list[float | None], stds: list[float | None] | None = None, **last: float) -> dict[str, Any]:
     """Layers from the first up, with the gradients given from the first up."""
-    stds = stds or [1.0] * len(gradients)
     found: dict[str, Any] = {}
-    for number, (gradient, std) in enumerate(zip(gradients, stds, strict=True), 1):
+    for number, (gradient, std) in enumerate(zip(gradients, stds or [1.0] * len(gradients), strict=True), 1):
         found[f"hidden{number}"] = {
             "gradient": {"std": gradient},
             "pre_activation": {"std": std},

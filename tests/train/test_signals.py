@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dnnrun.train import signals
-from dnnrun.train.loop import Plan, Progress, Watched, fit
+from dnnrun.train.loop import NotFinite, Plan, Progress, Watched, fit
 from tests.smallnets import BATCH, PER_EPOCH, build, net, same
 
 
@@ -96,6 +96,7 @@ def test_watching_changes_no_bit_and_traces_nothing_again() -> None:
         state, seen = made.state, []
         data = lambda epoch: made.data  # noqa: E731
         for event in fit(made.program, state, made.frozen, data, plan, Progress(), time.perf_counter, watch):
+            assert not isinstance(event, NotFinite)
             state = event.state
             if isinstance(event, Watched):
                 seen.append(event.step)
