@@ -13,6 +13,7 @@ import numpy as np
 from dnnrun import files
 from dnnrun.assemble import check_memory, course_of
 from dnnrun.assembly import Assembly
+from dnnrun.data.picture import png
 from dnnrun.data.scale import Scaling
 from dnnrun.data.scale import fit as fit_scaling
 from dnnrun.data.select import Dataset, select
@@ -21,7 +22,7 @@ from dnnrun.data.source import Places
 from dnnrun.data.task import as_task
 from dnnrun.errors import DataError, DeviceError, SpecError
 from dnnrun.nn.architecture import lay_out
-from dnnrun.pretrain.pictures import png, tiles
+from dnnrun.pretrain.pictures import tiles
 from dnnrun.pretrain.scheme import Scheme
 from dnnrun.pretrain.stage import Stage
 from dnnrun.spec.sections import Spec

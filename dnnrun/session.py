@@ -233,7 +233,9 @@ class Session:
 
     def _watch(self, plan: Plan) -> Watch | None:
         """What measures the signals of this phase's program, where the spec asks for it."""
-        if plan.watch_every is None:
+        from dnnrun.train.task import Classification
+
+        if plan.watch_every is None or not isinstance(self.parts.task, Classification):
             return None
         from dnnrun.train.signals import compiled
 

@@ -1,4 +1,4 @@
-"""Small pictures as PNG in a data URL: no library, since every pixel is at hand."""
+"""Pictures as PNG files and as data URLs: no library, since every pixel is at hand."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def find_rate(
         data = parts.batches(step // per_epoch) if step % per_epoch == 0 else data  # noqa: F821  set at step 0
         before = 0.0 if step % per_epoch == 0 else before
         state = parts.program.train_chunk(state, frozen, data, step, step + 1)
-        total = float(state.loss_sum)
+        total = float(state.sums["loss_sum"])
         loss, before = (total - before) / batch, total
         if not math.isfinite(loss):
             break

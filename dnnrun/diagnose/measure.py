@@ -17,6 +17,7 @@ from dnnrun.streams import generator
 
 if TYPE_CHECKING:
     from dnnrun.assembly import Assembly
+    from dnnrun.train.state import TrainState
 
 ROWS = 1000  # that the first signals are measured on
 VALUES = 1e8  # fewer rows where the layers' outputs would be more numbers than this
@@ -119,14 +120,15 @@ def _with_normal_inputs(parts: Assembly, width: int) -> Assembly:
     from dnnrun.data.scale import Scaling
     from dnnrun.nn.architecture import lay_out
     from dnnrun.nn.network import Split
+    from dnnrun.train.task import Classification
 
+    assert isinstance(parts.task, Classification)
     rows = len(parts.dataset.labels)
     draws = generator(parts.spec.seed, "diagnose", "inputs").standard_normal((rows, width), dtype=np.float32)
     architecture = lay_out(parts.spec.model, width, len(parts.dataset.classes))
     dataset = replace(parts.dataset, features=draws, image=None)
-    return replace(
-        parts, dataset=dataset, scaling=Scaling("none"), architecture=architecture, split=Split(architecture)
-    )
+    task = replace(parts.task, split=Split(architecture, parts.spec.train.precision))
+    return replace(parts, dataset=dataset, scaling=Scaling("none"), architecture=architecture, task=task)
 
 
 def _first_signals(parts: Assembly, tensors: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
@@ -135,7 +137,7 @@ def _first_signals(parts: Assembly, tensors: Mapping[str, np.ndarray]) -> Mappin
     from dnnrun.train import signals
     from dnnrun.train.program import Program
 
-    program = Program(parts.split, parts.objective, parts.phases[0].trainable, parts.phases[0].moving)
+    program = Program(parts.task, parts.objective, parts.phases[0].trainable, parts.phases[0].moving)
     state, frozen = program.begin(tensors)
     rows = generator(parts.spec.seed, "order", 0).permutation(np.arange(*parts.dataset.splits["train"]))
     width = sum(layer.units for layer in parts.architecture.layers)
@@ -154,10 +156,10 @@ def _train(parts: Assembly, tensors: Mapping[str, np.ndarray], steps: int, cours
     while done < steps:
         data = parts.batches(done // per_epoch)
         stop = min(steps, (done // piece + 1) * piece, (done // per_epoch + 1) * per_epoch)
-        before = (0.0, 0) if done % per_epoch == 0 else (float(state.loss_sum), int(state.correct))
+        before = (0.0, 0) if done % per_epoch == 0 else _sums(state)
         state = parts.program.train_chunk(state, frozen, data, done, stop)
-        loss += float(state.loss_sum) - before[0]
-        correct += int(state.correct) - before[1]
+        after = _sums(state)
+        loss, correct = loss + after[0] - before[0], correct + after[1] - before[1]
         seen, done = seen + (stop - done) * batch, stop
         if done % piece == 0 or done == steps or not math.isfinite(loss):
             course.steps.append(done)
@@ -168,6 +170,11 @@ def _train(parts: Assembly, tensors: Mapping[str, np.ndarray], steps: int, cours
             if not math.isfinite(course.losses[-1]):
                 return
         yield done
+
+
+def _sums(state: TrainState) -> tuple[float, int]:
+    """The sum of losses and the count of right answers in this epoch so far."""
+    return float(state.sums["loss_sum"]), int(state.sums["correct"])
 
 
 def _guessing(parts: Assembly) -> float:

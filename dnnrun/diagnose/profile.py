@@ -153,15 +153,15 @@ def _step(parts: Assembly) -> tuple[Callable[[], float], Program, Any, Any, Any]
     state, frozen = parts.enter(0, [0], parts.first_tensors())
     data, program = parts.batches(0), parts.program
     count = min(10, parts.plan.steps_per_epoch)
-    float(program.train_chunk(state, frozen, data, 0, count).loss_sum)
+    float(program.train_chunk(state, frozen, data, 0, count).sums["loss_sum"])
     began = time.perf_counter()
-    float(program.train_chunk(state, frozen, data, 0, count).loss_sum)
+    float(program.train_chunk(state, frozen, data, 0, count).sums["loss_sum"])
     pace = (time.perf_counter() - began) / count
     steps = max(1, min(parts.plan.steps_per_epoch, int(SECONDS / REPEATS / max(pace, 1e-7))))
 
     def once() -> float:
         began = time.perf_counter()
-        float(program.train_chunk(state, frozen, data, 0, steps).loss_sum)
+        float(program.train_chunk(state, frozen, data, 0, steps).sums["loss_sum"])
         return (time.perf_counter() - began) / steps
 
     return once, program, state, frozen, data
@@ -170,12 +170,15 @@ def _step(parts: Assembly) -> tuple[Callable[[], float], Program, Any, Any, Any]
 def _pieces(program: Program) -> tuple[Callable[..., Any], ...]:
     import jax
 
-    goal = program.objective
+    from dnnrun.train.task import Batch, Classification
+
+    goal, task = program.objective, program.task
+    assert isinstance(task, Classification)
 
     def loss(params: Any, state: Any, frozen: Any, x: Any, labels: Any, key: Any) -> Any:
-        network = program.split.merge(program.whole({**frozen, **state.statistics, **params}))
-        logits = network(x, key=key, still=program.still, first=program.first)
-        return goal.loss(logits, labels).mean() + program.penalty(params)
+        batch = Batch(x, labels, key, state.step, program.first, training=True, still=program.still)
+        losses, _, _ = task.losses({**frozen, **state.statistics, **params}, batch)
+        return losses.mean() + program.penalty(params)
 
     def update(state: Any, gradients: Any) -> Any:
         return program.update(state, gradients, goal.rate(state.step))
@@ -225,4 +228,4 @@ def _trace(parts: Assembly, program: Program, folder: Path) -> None:
     data = parts.batches(0)
     stop = min(20, parts.plan.steps_per_epoch)
     with jax.profiler.trace(str(folder)) if stop else nullcontext():
-        float(program.train_chunk(state, frozen, data, 0, stop).loss_sum)
+        float(program.train_chunk(state, frozen, data, 0, stop).sums["loss_sum"])

@@ -130,7 +130,7 @@ class Split:
     """A network without its tensors: what `nnx.split` leaves, and the way back for a flat dict of tensors."""
 
     def __init__(self, architecture: Architecture, precision: str = "float32"):
-        self.architecture = architecture
+        self.architecture, self.precision = architecture, precision
         self.graph, _ = nnx.split(nnx.eval_shape(lambda: Network(architecture, precision)))
 
     def merge(self, tensors: Mapping[str, Any]) -> Network:

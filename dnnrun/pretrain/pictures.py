@@ -1,25 +1,10 @@
-"""Pictures as PNG files: filters, samples, reconstructions."""
+"""Pictures of many images side by side: filters, samples, reconstructions."""
 
 from __future__ import annotations
-
-import struct
-import zlib
 
 import numpy as np
 
 GAP, SIDE = 1, 56  # pixels between tiles, and about how high a tile is drawn
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """The PNG file (ISO 15948) of (height, width) or (height, width, 3) uint8."""
-    height, width = pixels.shape[:2]
-    lines = np.zeros((height, 1 + pixels[0].size), np.uint8)  # each line begins with its filter, 0 for none
-    lines[:, 1:] = pixels.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 0 if pixels.ndim == 2 else 2, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
-    )
 
 
 def tiles(rows: np.ndarray, image: tuple[int, int, int], across: int, stretch: bool = False) -> np.ndarray:

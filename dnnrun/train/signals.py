@@ -20,6 +20,7 @@ from dnnrun.nn.architecture import OUTPUTS, Layer, layer_of
 from dnnrun.nn.network import Dense, Tensors, dropout, nested
 from dnnrun.train.program import Data, Program
 from dnnrun.train.state import TrainState
+from dnnrun.train.task import Classification
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SAMPLE = 4096  # values that quantiles are taken of, evenly spread over a larger array
@@ -34,6 +35,8 @@ def measure(
 ) -> Record:
     """The signals of every layer from `program.first` on, in training mode, without changing anything.
 
+    The program's task must be a Classification.
+
     x (rows, width), labels (rows,): the batch. key: the step's. For each layer: `pre_activation` (what the activation
     is applied to), `activation` (the layer's outputs) and `gradient` (of an example's loss by `pre_activation`; the
     back-propagated gradient of Glorot and Bengio, 2010) as {mean, std, quantiles}; `rank`, the effective rank of the
@@ -42,22 +45,25 @@ def measure(
     would change, 0 for a layer that does not learn.
     """
     tensors = {**frozen, **state.statistics, **state.params}
-    layers = program.split.architecture.layers
+    task = program.task
+    assert isinstance(task, Classification)
+    layers, precision = task.split.architecture.layers, task.split.precision
     inputs: list[jax.Array] = []
     record: Record = {}
     if program.first == 0:
-        x = dropout(x, program.split.architecture.input_dropout, jax.random.fold_in(key, len(layers)))
+        x = dropout(x, task.split.architecture.input_dropout, jax.random.fold_in(key, len(layers)))
     owned = _by_layer(tensors)
     for number in range(program.first, len(layers)):
         name = layers[number].name
         inputs.append(x)
-        forward, _ = _functions(_kind(layers[number]), name in program.still)
+        forward, _ = _functions(_kind(layers[number]), name in program.still, precision)
         x, record[name] = forward(owned[name], x, key, np.int32(number))
-    flowing = jax.jit(jax.grad(lambda logits: program.objective.loss(logits, labels).mean()))(x)
+    x = x.astype(jnp.float32)
+    flowing = jax.jit(jax.grad(lambda logits: task.loss(logits, labels).mean()))(x)
     gradients: Tensors = {}
     for number in reversed(range(program.first, len(layers))):
         name = layers[number].name
-        _, backward = _functions(_kind(layers[number]), name in program.still)
+        _, backward = _functions(_kind(layers[number]), name in program.still, precision)
         flowing, own, found = backward(owned[name], inputs.pop(), key, np.int32(number), flowing)
         gradients |= {f"{name}/{part}": value for part, value in own.items()}
         record[name] |= found
@@ -105,8 +111,8 @@ def _kind(layer: Layer) -> Layer:
 
 
 @cache
-def _functions(layer: Layer, still: bool) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    graph, _ = nnx.split(nnx.eval_shape(lambda: Dense(layer)))
+def _functions(layer: Layer, still: bool, precision: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    graph, _ = nnx.split(nnx.eval_shape(lambda: Dense(layer, precision)))
     bounded, steepest = _shape(layer)
 
     def merged(tensors: Tensors) -> Dense:
@@ -129,7 +135,7 @@ def _functions(layer: Layer, still: bool) -> tuple[Callable[..., Any], Callable[
         found = {
             "pre_activation": _spread(z),
             "activation": _spread(a),
-            "rank": effective_rank(a[:RANK_ROWS]),
+            "rank": effective_rank(a[:RANK_ROWS].astype(jnp.float32)),
             "saturated": jnp.mean(slope < SATURATED * steepest) if bounded else missing,
             "dead": missing if bounded else jnp.mean(jnp.max(slope, 0) < DEAD),
         }
@@ -139,7 +145,7 @@ def _functions(layer: Layer, still: bool) -> tuple[Callable[..., Any], Callable[
         key = jax.random.fold_in(key, number)
         z, to_inputs = jax.vjp(before, tensors, x)
         _, to_z = jax.vjp(lambda tensors, z: after(tensors, z, key), tensors, z)
-        above, by_z = to_z(flowing)
+        above, by_z = to_z(flowing.astype(jax.eval_shape(after, tensors, z, key).dtype))
         below, by_x = to_inputs(by_z)
         own = {name: above[name] + below[name] for name in tensors}
         return by_x, own, {"gradient": _spread(by_z * x.shape[0])}
@@ -162,7 +168,7 @@ def _shape(layer: Layer) -> tuple[bool, float]:
 
 def _spread(values: jax.Array) -> dict[str, jax.Array]:
     """Mean, standard deviation and quantiles of all values; the latter of a sample of a large array."""
-    flat = values.reshape(-1)
+    flat = values.astype(jnp.float32).reshape(-1)
     stride = max(1, flat.size // SAMPLE)
     while math.gcd(stride, values.shape[-1]) > 1:  # so that every unit is met
         stride += 1

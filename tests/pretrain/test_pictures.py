@@ -8,7 +8,8 @@ import zlib
 import numpy as np
 import pytest
 
-from dnnrun.pretrain.pictures import GAP, png, tiles
+from dnnrun.data.picture import png
+from dnnrun.pretrain.pictures import GAP, tiles
 
 
 def unpacked(data: bytes) -> np.ndarray:

@@ -97,7 +97,8 @@ addEventListener("load", () => {
   const all = x => [...document.querySelectorAll(x)], count = () => all("#curves path.curve").length;
   const found = {curves: count(), heat: all("svg.heat rect").length, rows: all("table.matrix tbody tr").length};
   const key = all("#curves button.key")[0];
-  key.click(); found.less = count(); found.pressed = key.getAttribute("aria-pressed"); key.click(); found.again = count();
+  key.click(); found.less = count(); found.pressed = key.getAttribute("aria-pressed");
+  key.click(); found.again = count();
   const dark = document.documentElement.classList.contains("dark");
   document.getElementById("theme").click(); found.turned = document.documentElement.classList.contains("dark") !== dark;
   const chart = all("#curves svg")[0];

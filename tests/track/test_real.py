@@ -16,8 +16,8 @@ def epochs(run: Path) -> list[dict]:
 
 def test_tensorboard_reads_it(tmp_path: Path, compiled: Path) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed: make trackers")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.plugins.hparams import metadata
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # pyright: ignore
+    from tensorboard.plugins.hparams import metadata  # pyright: ignore
 
     spec = "train.trackers=[tensorboard]", "train.watch={steps: 5}"
     trained(small(*spec, "train.epochs=2"), tmp_path, compiled)

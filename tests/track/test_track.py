@@ -47,7 +47,8 @@ def test_a_failing_tracker_is_named_once_and_changes_nothing(tmp_path: Path, com
         trackers.epoch({"epoch": 1}, dict)
     trackers.end("done")
     assert warned == [
-        "tracker failing_in_a_test: OSError: the server is gone. The run goes on without it; metrics.jsonl has everything"
+        "tracker failing_in_a_test: OSError: the server is gone. The run goes on without it; "
+        "metrics.jsonl has everything"
     ]
     plain = trained(small(), tmp_path / "a", compiled)
     tracked = trained(small("train.trackers=[failing_in_a_test]"), tmp_path / "b", compiled)
@@ -56,9 +57,7 @@ def test_a_failing_tracker_is_named_once_and_changes_nothing(tmp_path: Path, com
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
-def test_a_package_that_is_absent(
-    name: str, tmp_path: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_that_is_absent(name: str, tmp_path: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [module for module in sys.modules if module.split(".")[0] == name]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, name, None)

@@ -95,7 +95,7 @@ def test_watching_changes_no_bit_and_traces_nothing_again() -> None:
     def run(watch: Any) -> tuple[Any, list[int]]:
         state, seen = made.state, []
         data = lambda epoch: made.data  # noqa: E731
-        for event in fit(made.program, state, made.frozen, data, plan, Progress(), time.perf_counter, watch):
+        for event in fit(made.program, state, made.frozen, data, plan, Progress(), time.perf_counter, watch=watch):
             assert not isinstance(event, NotFinite)
             state = event.state
             if isinstance(event, Watched):
