@@ -43,19 +43,35 @@ def plots_of(content: Mapping[str, Any], form: str) -> dict[str, bytes]:
     for run in content["runs"]:
         label = re.sub(r"[^A-Za-z0-9._-]", "-", run["label"])
         for name, grid in (run["signals"] or {"grids": {}})["grids"].items():
-            figure = heat_map(plt, run["signals"], grid, content["quantities"][name])
+            title = f"{run['label']}: {content['quantities'][name]}"
+            figure = heat_map(plt, run["signals"], grid, title, _ends(content, name))
             found[f"{label}-{name}.{form}"] = _drawn(plt, figure, form)
         if run["score"] and "confusion" in run["score"]:
             found[f"{label}-confusion.{form}"] = _drawn(plt, _confusion(plt, run["score"]), form)
     return found
 
 
-def heat_map(plt: ModuleType, signals: Mapping[str, Any], grid: list[list[float | None]], title: str) -> Any:
-    """Layers down, steps across."""
+def _ends(content: Mapping[str, Any], name: str) -> tuple[float, float]:
+    """The lowest and the highest value of a quantity in all runs, so that their heat maps can be compared."""
+    grids = [
+        run["signals"]["grids"][name] for run in content["runs"] if name in (run["signals"] or {"grids": {}})["grids"]
+    ]
+    values = [value for grid in grids for row in grid for value in row if value is not None]
+    return min(values), max(values)
+
+
+def heat_map(
+    plt: ModuleType,
+    signals: Mapping[str, Any],
+    grid: list[list[float | None]],
+    title: str,
+    ends: tuple[float, float],
+) -> Any:
+    """Layers down, steps across; `ends` are the values of the first and the last colour."""
     layers, steps = signals["layers"], signals["steps"]
     figure, axes = plt.subplots(figsize=(7, min(12, 1.6 + 0.22 * len(layers))), layout="constrained")
     values = [[float("nan") if v is None else v for v in row] for row in grid]
-    picture = axes.imshow(values, aspect="auto", interpolation="nearest", cmap="viridis")
+    picture = axes.imshow(values, aspect="auto", interpolation="nearest", cmap="viridis", vmin=ends[0], vmax=ends[1])
     every = max(1, len(layers) // 24)
     axes.set_yticks(range(0, len(layers), every), layers[::every])
     across = max(1, len(steps) // 8)
