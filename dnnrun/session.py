@@ -235,7 +235,10 @@ class Session:
         """What measures the signals of this phase's program, where the spec asks for it."""
         from dnnrun.train.task import Classification
 
-        if plan.watch_every is None or not isinstance(self.parts.task, Classification):
+        if plan.watch_every is None:
+            return None
+        if not isinstance(self.parts.task, Classification):
+            self.journal.say("train.watch: signals are measured where classes are learned, not here")
             return None
         from dnnrun.train.signals import compiled
 

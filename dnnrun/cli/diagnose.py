@@ -57,13 +57,15 @@ def diagnose(
         )
     finally:
         terminal.close()
-    written = case.write() if apply else None
+    if not as_json:
+        _show(case)
+    written = case.write() if apply and case.findings else None
     if as_json:
         data_json(case.as_json() | ({"written": str(written)} if written else {}))
-    else:
-        _show(case)
-        if written:
-            talk(f"written: {written}")
+    if written:
+        talk(f"written: {written}")
+    elif apply:
+        talk("--apply: nothing is wrong, so no spec is written")
     if hit := [finding for finding in case.findings if finding.kind in wanted]:
         talk(f"found, as --fail-on {fail_on} asks: {', '.join(dict.fromkeys(f.kind for f in hit))}")
         raise typer.Exit(1)

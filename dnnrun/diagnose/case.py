@@ -105,8 +105,8 @@ class Case:
         """Write the cured spec beside the old one, or here. Raises DnnrunError where there is nothing to write."""
         cured = self.cured
         if cured is None:
-            why = "nothing is wrong" if not self.findings else "no remedy was found"
-            raise DnnrunError(f"--apply: {why}, so there is no spec to write")
+            why = "a trained network is only looked at" if self.trained else "no remedy was found"
+            raise DnnrunError(f"--apply: {why if self.findings else 'nothing is wrong'}, so there is no spec to write")
         target = (self.file.parent if self.file else Path()) / f"{cured.name}.yaml"
         if target.exists():
             raise DnnrunError(f"--apply: {target} exists already; remove it, or give the spec another name (name=...)")

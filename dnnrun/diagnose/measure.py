@@ -12,6 +12,7 @@ import numpy as np
 
 from dnnrun.data.source import Places
 from dnnrun.diagnose.verdict import Finding, Growth, backward_growth, forward_growth, judge, judge_training
+from dnnrun.errors import DataError
 from dnnrun.spec.sections import Spec
 from dnnrun.streams import generator
 
@@ -98,8 +99,11 @@ def look(
     standard normal ones of that width. `progress` hears of steps done. Raises what training raises.
     """
     from dnnrun.assemble import assemble
+    from dnnrun.train.task import Classification
 
     parts = assemble(spec, places, cache, manifest=manifest)
+    if not isinstance(parts.task, Classification):
+        raise DataError("diagnose judges networks that tell classes; this spec's data has none")
     if normal is not None:
         parts = _with_normal_inputs(parts, normal)
     started = dict(tensors) if tensors is not None else parts.first_tensors()
@@ -125,7 +129,7 @@ def _with_normal_inputs(parts: Assembly, width: int) -> Assembly:
     assert isinstance(parts.task, Classification)
     rows = len(parts.dataset.labels)
     draws = generator(parts.spec.seed, "diagnose", "inputs").standard_normal((rows, width), dtype=np.float32)
-    architecture = lay_out(parts.spec.model, width, len(parts.dataset.classes))
+    architecture = lay_out(parts.spec.model, width, len(parts.dataset.names))
     dataset = replace(parts.dataset, features=draws, image=None)
     task = replace(parts.task, split=Split(architecture, parts.spec.train.precision))
     return replace(parts, dataset=dataset, scaling=Scaling("none"), architecture=architecture, task=task)
@@ -141,8 +145,8 @@ def _first_signals(parts: Assembly, tensors: Mapping[str, np.ndarray]) -> Mappin
     state, frozen = program.begin(tensors)
     rows = generator(parts.spec.seed, "order", 0).permutation(np.arange(*parts.dataset.splits["train"]))
     width = sum(layer.units for layer in parts.architecture.layers)
-    x, labels = parts.rows.take(jnp.asarray(rows)[: max(50, min(ROWS, int(VALUES / width)))])
-    return signals.on_host(signals.measure(program, state, frozen, x, labels, signals.step_key(parts.rows, 0)))
+    taken = parts.rows.take(jnp.asarray(rows)[: max(50, min(ROWS, int(VALUES / width)))])
+    return signals.on_host(signals.measure(program, state, frozen, taken, signals.step_key(parts.rows, 0)))
 
 
 def _train(parts: Assembly, tensors: Mapping[str, np.ndarray], steps: int, course: Course) -> Iterator[int]:

@@ -125,14 +125,14 @@ def profile(
     progress("its parts", total - 2, total)
     takes = jax.jit(lambda data, rows: data.take(rows))
     rows = data.order[: parts.plan.batch_size]
-    x, labels = takes(data, rows)
+    taken = takes(data, rows)
     forward, gradient, update = _pieces(program)
     key = jax.random.key(0)
-    gradients = jax.jit(gradient)(state.params, state, frozen, x, labels, key)
+    gradients = jax.jit(gradient)(state.params, state, frozen, taken, key)
     seconds = {
         "data": _timed(lambda: takes(data, rows)),
-        "forward": _timed(_compiled(forward, state.params, state, frozen, x, labels, key)),
-        "gradient": _timed(_compiled(gradient, state.params, state, frozen, x, labels, key)),
+        "forward": _timed(_compiled(forward, state.params, state, frozen, taken, key)),
+        "gradient": _timed(_compiled(gradient, state.params, state, frozen, taken, key)),
         "update": _timed(_compiled(update, state, gradients)),
     }
     seconds["backward"] = max(0.0, seconds.pop("gradient") - seconds["forward"])
@@ -170,13 +170,13 @@ def _step(parts: Assembly) -> tuple[Callable[[], float], Program, Any, Any, Any]
 def _pieces(program: Program) -> tuple[Callable[..., Any], ...]:
     import jax
 
-    from dnnrun.train.task import Batch, Classification
+    from dnnrun.train.task import Batch, Differentiable
 
     goal, task = program.objective, program.task
-    assert isinstance(task, Classification)
+    assert isinstance(task, Differentiable)
 
-    def loss(params: Any, state: Any, frozen: Any, x: Any, labels: Any, key: Any) -> Any:
-        batch = Batch(x, labels, key, state.step, program.first, training=True, still=program.still)
+    def loss(params: Any, state: Any, frozen: Any, taken: Any, key: Any) -> Any:
+        batch = Batch(taken.x, taken.labels, key, state.step, program.first, True, program.still, taken.weights)
         losses, _, _ = task.losses({**frozen, **state.statistics, **params}, batch)
         return losses.mean() + program.penalty(params)
 

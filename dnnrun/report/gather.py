@@ -71,7 +71,7 @@ class Run:
     def architecture(self) -> Architecture | None:
         """The network, as the checkpoint tells its width; None before the first."""
         point = self.checkpoint
-        return point and lay_out(self.spec.model, point.manifest["features"], len(point.manifest["classes"]))
+        return point and lay_out(self.spec.model, point.manifest["features"], checkpoints.outputs_of(point.manifest))
 
     @property
     def model_bytes(self) -> int | None:

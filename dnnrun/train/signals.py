@@ -19,7 +19,7 @@ from flax import nnx
 from dnnrun.nn.architecture import OUTPUTS, Layer, layer_of
 from dnnrun.nn.network import Dense, Tensors, dropout, nested
 from dnnrun.train.program import Data, Program
-from dnnrun.train.state import TrainState
+from dnnrun.train.state import Taken, TrainState
 from dnnrun.train.task import Classification
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -30,14 +30,12 @@ DEAD = 0.01  # slope below which nothing to speak of comes back, for every row
 Record = dict[str, dict[str, Any]]
 
 
-def measure(
-    program: Program, state: TrainState, frozen: Tensors, x: jax.Array, labels: jax.Array, key: jax.Array
-) -> Record:
+def measure(program: Program, state: TrainState, frozen: Tensors, taken: Taken, key: jax.Array) -> Record:
     """The signals of every layer from `program.first` on, in training mode, without changing anything.
 
     The program's task must be a Classification.
 
-    x (rows, width), labels (rows,): the batch. key: the step's. For each layer: `pre_activation` (what the activation
+    taken: the rows of the batch. key: the step's. For each layer: `pre_activation` (what the activation
     is applied to), `activation` (the layer's outputs) and `gradient` (of an example's loss by `pre_activation`; the
     back-propagated gradient of Glorot and Bengio, 2010) as {mean, std, quantiles}; `rank`, the effective rank of the
     outputs; `saturated` and `dead`, shares of values and of units, nan where the activation has no such thing;
@@ -48,6 +46,7 @@ def measure(
     task = program.task
     assert isinstance(task, Classification)
     layers, precision = task.split.architecture.layers, task.split.precision
+    x, weights = taken.x, 1.0 if taken.weights is None else taken.weights
     inputs: list[jax.Array] = []
     record: Record = {}
     if program.first == 0:
@@ -59,7 +58,7 @@ def measure(
         forward, _ = _functions(_kind(layers[number]), name in program.still, precision)
         x, record[name] = forward(owned[name], x, key, np.int32(number))
     x = x.astype(jnp.float32)
-    flowing = jax.jit(jax.grad(lambda logits: task.loss(logits, labels).mean()))(x)
+    flowing = jax.jit(jax.grad(lambda logits: (task.loss(logits, taken.labels) * weights).mean()))(x)
     gradients: Tensors = {}
     for number in reversed(range(program.first, len(layers))):
         name = layers[number].name
@@ -75,8 +74,8 @@ def compiled(program: Program) -> Callable[[TrainState, Tensors, Data, int], Rec
     """`measure` for the batch of a step, as one compiled function of (state, frozen, data, step)."""
 
     def watch(state: TrainState, frozen: Tensors, data: Data, step: jax.Array) -> Record:
-        x, labels = data.batch(step % program.objective.steps_per_epoch, program.objective.batch_size)
-        return measure(program, state, frozen, x, labels, step_key(data, step))
+        taken = data.batch(step % program.objective.steps_per_epoch, program.objective.batch_size)
+        return measure(program, state, frozen, taken, step_key(data, step))
 
     run = jax.jit(watch)
     return lambda state, frozen, data, step: run(state, frozen, data, np.int32(step))

@@ -13,9 +13,9 @@ from tests.smallnets import BATCH, PER_EPOCH, build, net, same
 
 
 def measured(made: Any) -> signals.Record:
-    x, labels = made.data.take(made.data.order[:BATCH])
+    taken = made.data.take(made.data.order[:BATCH])
     return signals.on_host(
-        signals.measure(made.program, made.state, made.frozen, x, labels, signals.step_key(made.data, 0))
+        signals.measure(made.program, made.state, made.frozen, taken, signals.step_key(made.data, 0))
     )
 
 
