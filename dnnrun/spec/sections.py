@@ -19,7 +19,7 @@ from dnnrun.track import Tracker
 from dnnrun.transfer.options import PRETRAIN, Transfer
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-TIMES, FEWEST_BETWEEN = 50, 100  # how often a run is watched, unless that were more than every so many steps
+TIMES, FEWEST_BETWEEN = 50, 200  # how often a run is watched, unless that were more than every so many steps
 
 
 class Every(Options):
