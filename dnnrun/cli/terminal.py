@@ -78,7 +78,7 @@ class Terminal(Watcher):
     def predicting(self, rows: int, seconds: float) -> None:
         """How many rows are predicted after so many seconds."""
         if self.live and time.monotonic() - self.drawn_at >= QUIET_SECONDS:
-            self._draw(f"predicted {rows:,} rows  {rows / max(seconds, 1e-9):,.0f} rows/s")
+            self._draw([f"predicted {rows:,} rows  {rows / max(seconds, 1e-9):,.0f} rows/s"])
 
     def progress(self, what: str, share: float) -> None:
         """How much of something is done; on a terminal alone."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dnnrun.data.source import Places
+from dnnrun.diagnose.sample import sample
 from dnnrun.errors import RunFailed
 from dnnrun.spec.sections import Spec
 
@@ -54,7 +55,7 @@ def find_rate(
 
     from dnnrun.assemble import assemble
 
-    parts = assemble(spec, places, cache)
+    parts = assemble(sample(spec), places, cache)
     growth = math.log(high / low) / max(1, steps - 1)
     parts.objective = replace(
         parts.objective, rate=lambda step: jnp.float32(low) * jnp.exp(jnp.float32(growth) * step.astype(jnp.float32))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnnrun.data.source import Places
+from dnnrun.diagnose.sample import sample
 from dnnrun.diagnose.verdict import Finding, Growth, backward_growth, forward_growth, judge, judge_training
 from dnnrun.errors import DataError
 from dnnrun.spec.sections import Spec
@@ -101,7 +102,7 @@ def look(
     from dnnrun.assemble import assemble
     from dnnrun.train.task import Classification
 
-    parts = assemble(spec, places, cache, manifest=manifest)
+    parts = assemble(sample(spec), places, cache, manifest=manifest)
     if not isinstance(parts.task, Classification):
         raise DataError("diagnose judges networks that tell classes; this spec's data has none")
     if normal is not None:
@@ -145,8 +146,8 @@ def _first_signals(parts: Assembly, tensors: Mapping[str, np.ndarray]) -> Mappin
     state, frozen = program.begin(tensors)
     rows = generator(parts.spec.seed, "order", 0).permutation(np.arange(*parts.dataset.splits["train"]))
     width = sum(layer.units for layer in parts.architecture.layers)
-    taken = parts.rows.take(jnp.asarray(rows)[: max(50, min(ROWS, int(VALUES / width)))])
-    return signals.on_host(signals.measure(program, state, frozen, taken, signals.step_key(parts.rows, 0)))
+    taken = parts.all_rows.take(jnp.asarray(rows)[: max(50, min(ROWS, int(VALUES / width)))])
+    return signals.on_host(signals.measure(program, state, frozen, taken, signals.step_key(parts.all_rows, 0)))
 
 
 def _train(parts: Assembly, tensors: Mapping[str, np.ndarray], steps: int, course: Course) -> Iterator[int]:

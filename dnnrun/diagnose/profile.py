@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnrun.data.source import Places
+from dnnrun.diagnose.sample import sample
 from dnnrun.nn.cost import cost_of
 from dnnrun.spec.sections import Spec
 
@@ -105,6 +106,7 @@ def profile(
 
     total = 3 + len(FACTORS)
     progress("compiling", 0, total)
+    spec = sample(spec)
     parts = assemble(spec, places, cache)
     once, program, state, frozen, data = _step(parts)
     loops = {spec.train.batch_size: once}
