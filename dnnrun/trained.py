@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from dnnrun.baseline import as_json, baselines
 from dnnrun.data.scale import Scaling
-from dnnrun.data.source import Places
+from dnnrun.data.source import Places, TaskName
 from dnnrun.data.table.columns import Columns
 from dnnrun.data.table.frames import as_frame, encode, fitting, is_frame
 from dnnrun.data.targets import TargetScale
@@ -157,9 +157,9 @@ class Trained:
 
         source: Any = self.spec.data.source
         if self.columns is None:
-            expected = self.expected
+            expected, task = self.expected, cast(TaskName, self.task)
             found = inputs.open_inputs(inputs.located(path, places), expected)
-            return inputs.whole(found, expected, self.classes or self.targets, self.task)
+            return inputs.whole(found, expected, self.classes or self.targets, task)
         (found, *_) = find([path], places.folders)
         self.columns.check_names(open_table(found, source.form()).names, str(found))
         target = Target(self.checkpoint.manifest.get("task", "classification"), self.classes, source.target, None)
