@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dnnrun.cli.output import table, talk
-from dnnrun.metric import chief
 from dnnrun.watch import Status, Watcher
 
 QUIET_SECONDS = 0.1
