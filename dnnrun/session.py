@@ -233,12 +233,12 @@ class Session:
 
     def _watch(self, plan: Plan) -> Watch | None:
         """What measures the signals of this phase's program, where the spec asks for it."""
-        from dnnrun.train.task import Classification
+        from dnnrun.train.task import Supervised
 
         if plan.watch_every is None:
             return None
-        if not isinstance(self.parts.task, Classification):
-            self.journal.say("train.watch: signals are measured where classes are learned, not here")
+        if not isinstance(self.parts.task, Supervised):
+            self.journal.say("train.watch: signals are measured where labels are learned, not here")
             return None
         from dnnrun.train.signals import compiled
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from dnnrun.metric import higher_is_better
 from dnnrun.nn.cost import cost_of
 from dnnrun.report.gather import Run, over_seeds
 from dnnrun.spec.compare import differences
@@ -49,7 +50,7 @@ class Row:
         """The second side in words: better, worse, or why that cannot be said."""
         if self.gain is None:
             return "no seed in common"
-        sign = -1 if self.metric.endswith("loss") else 1
+        sign = 1 if higher_is_better(self.metric) else -1
         return verdict(replace(self.gain, mean=sign * self.gain.mean))
 
 

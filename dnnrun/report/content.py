@@ -68,15 +68,14 @@ def _run(
     meta, epochs = run.meta, run.epochs
     curves: dict[str, list[float | None]] = {}
     for split in ("train", "validation"):
-        for metric in ("loss", "accuracy"):
-            if any(split in epoch for epoch in epochs):
-                curves[f"{split}.{metric}"] = [epoch.get(split, {}).get(metric) for epoch in epochs]
+        for metric in dict.fromkeys(name for epoch in epochs for name in epoch.get(split, {})):
+            curves[f"{split}.{metric}"] = [epoch.get(split, {}).get(metric) for epoch in epochs]
     curves["learning_rate"] = [epoch["learning_rate"] for epoch in epochs]
     try:
         scored = score(run, places, datasets)
         trouble = None if scored else "there is no checkpoint yet"
     except DataError as error:
-        scored, trouble = None, f"its data is not to be had: {error}"
+        scored, trouble = None, str(error)
         say(f"{label}: {trouble}")
     return {
         "label": label,

@@ -11,6 +11,7 @@ from dnnrun.assemble import read_data
 from dnnrun.data.picture import as_filter, as_image, data_url
 from dnnrun.data.select import Dataset
 from dnnrun.data.source import Places
+from dnnrun.errors import DataError
 from dnnrun.report.gather import Run
 from dnnrun.trained import SPLITS, Trained
 
@@ -30,6 +31,8 @@ def score(run: Run, places: Places, datasets: dict[str, Dataset]) -> dict[str, A
     trained = Trained(run.checkpoint)
     key = f"{run.spec.data.model_dump_json()} {run.spec.seed}"
     dataset = datasets.setdefault(key, read_data(run.spec, places)) if key not in datasets else datasets[key]
+    if dataset.task != "classification":
+        raise DataError(f"predictions are shown of classes, and its task is {dataset.task}")
     split = next(name for name in SPLITS if name in dataset.splits)
     start, stop = dataset.splits[split]
     features, labels = dataset.features[start:stop], dataset.labels[start:stop]

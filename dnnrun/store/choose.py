@@ -12,13 +12,15 @@ from typing import Any
 
 from dnnrun import files
 from dnnrun.errors import DnnrunError, RunDirectoryError
+from dnnrun.metric import MEASURED, higher_is_better
 from dnnrun.store.index import Row
 from dnnrun.store.run import RunDirectory, runs_of
 
 PLAIN = ("name", "run", "status", "started", "seconds", "epochs", "steps", "examples_per_s", "parameters")
-SPLITS, METRICS = ("train", "validation", "test"), ("loss", "accuracy")
+SPLITS = ("train", "validation", "test")
+METRICS = tuple(dict.fromkeys(name for names in MEASURED.values() for name in names))
 KEYS = (*PLAIN, *(f"{split}.{metric}" for split in SPLITS for metric in METRICS))
-ASCENDING = ("name", "run", "status", "train.loss", "validation.loss", "test.loss")  # the best or first on top
+ASCENDING = ("name", "run", "status")  # what is no metric and has its first on top
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {">=": ge, "<=": le, ">": gt, "<": lt}
 
 
@@ -71,10 +73,11 @@ def value_of(row: Row, key: str) -> Any:
 
 
 def ordered(rows: Sequence[Row], key: str) -> list[Row]:
-    """By a key: losses and names ascending, all else descending; rows without a value last."""
+    """By a key: names and what is better when it is lower ascending, all else descending; rows without a value last."""
+    down = higher_is_better(key) if "." in key else key not in ASCENDING
     have = [row for row in rows if value_of(row, key) is not None]
     lack = [row for row in rows if value_of(row, key) is None]
-    return sorted(have, key=lambda row: value_of(row, key), reverse=key not in ASCENDING) + lack
+    return sorted(have, key=lambda row: value_of(row, key), reverse=down) + lack
 
 
 def prunable(rows: Sequence[Row], keep: int) -> list[Row]:

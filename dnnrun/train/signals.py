@@ -20,7 +20,7 @@ from dnnrun.nn.architecture import OUTPUTS, Layer, layer_of
 from dnnrun.nn.network import Dense, Tensors, dropout, nested
 from dnnrun.train.program import Data, Program
 from dnnrun.train.state import Taken, TrainState
-from dnnrun.train.task import Classification
+from dnnrun.train.task import Supervised
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SAMPLE = 4096  # values that quantiles are taken of, evenly spread over a larger array
@@ -33,7 +33,7 @@ Record = dict[str, dict[str, Any]]
 def measure(program: Program, state: TrainState, frozen: Tensors, taken: Taken, key: jax.Array) -> Record:
     """The signals of every layer from `program.first` on, in training mode, without changing anything.
 
-    The program's task must be a Classification.
+    The program's task must be Supervised.
 
     taken: the rows of the batch. key: the step's. For each layer: `pre_activation` (what the activation
     is applied to), `activation` (the layer's outputs) and `gradient` (of an example's loss by `pre_activation`; the
@@ -44,7 +44,7 @@ def measure(program: Program, state: TrainState, frozen: Tensors, taken: Taken, 
     """
     tensors = {**frozen, **state.statistics, **state.params}
     task = program.task
-    assert isinstance(task, Classification)
+    assert isinstance(task, Supervised)
     layers, precision = task.split.architecture.layers, task.split.precision
     x, weights = taken.x, 1.0 if taken.weights is None else taken.weights
     inputs: list[jax.Array] = []
