@@ -61,7 +61,8 @@ def known(key: str, where: str) -> None:
     if key not in KEYS:
         from difflib import get_close_matches
 
-        close = get_close_matches(key, KEYS, 1)
+        begun = [name for name in KEYS if name.startswith(key)]  # an abbreviation is nearer than a word as long
+        close = begun or get_close_matches(key, KEYS, 1)
         advice = f"did you mean {close[0]!r}?" if close else f"wanted one of {', '.join(KEYS)}"
         raise DnnrunError(f"{where}: no key {key!r}; {advice}")
 
