@@ -133,14 +133,15 @@ def main() -> None:
         lines.append(f"| {name} | {METRIC[task]} | {told} | {np.median([s for _, s in mine]):.1f} |")
         print(lines[-1], flush=True)
     if options.write:
-        RESULT.write_text(page(lines, options.seeds))
+        RESULT.write_text(page(lines, options.seeds, options.only))
 
 
-def page(lines: list[str], seeds: int) -> str:
+def page(lines: list[str], seeds: int, only: list[str] | None) -> str:
+    chosen = "".join(f" --only {name}" for name in only or ())
     head = [
         "# Tables against scikit-learn",
         "",
-        f"`python benchmarks/tabular.py --seeds {seeds} --write`, on {platform.machine()}, beside other work.",
+        f"`python benchmarks/tabular.py --seeds {seeds}{chosen} --write`, on {platform.machine()}, beside other work.",
         "",
         "Mean over seeds with its 95% interval (Student's t), on test rows. dnnrun: the spec of `dnnrun.data.advice`.",
         "MLP: MLPClassifier and MLPRegressor with their defaults. linear: LogisticRegression and LinearRegression.",

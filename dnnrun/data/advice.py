@@ -1,6 +1,6 @@
 """What to begin with on a table: layers and training for so many rows, as `dnnrun new` writes them into a spec.
 
-The numbers are those of benchmarks/tabular.py, which compares them with scikit-learn's.
+Those for fewer than 5,000 rows come from benchmarks/tabular.py, which compares them with scikit-learn's.
 """
 
 from __future__ import annotations
