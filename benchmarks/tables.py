@@ -4,7 +4,7 @@
 
 All parts of a round run one after the other, so that its ratios are of one moment. The wide table has 60,000 rows of
 784 numbers like MNIST's; the long one, of as many million rows as said, has the columns of tests/mixedtable.py. Peak
-memory is that of a process of its own, which the kernel counts, CSV pages that it has mapped included; "beyond" is what
+memory is that of a process of its own, as the kernel counts it; "beyond" is what
 it takes more than a process that trains on 5,000 such rows. Results go to benchmarks/results/tables.md.
 """
 
@@ -140,7 +140,7 @@ print(json.dumps({**found, "limit share": found["limit"] / found["memory"]}))
 
 
 def long(place: Path, rows: int) -> list[str]:
-    """Predict millions of mixed rows; peak memory must not grow with them."""
+    """Predict millions of mixed rows: how fast, and how much memory grows with them."""
     sys.path.insert(0, str(ROOT))
     from tests.mixedtable import mixed
 
