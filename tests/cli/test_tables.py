@@ -150,7 +150,8 @@ PREDICT: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("case", PREDICT)
-def test_what_does_not_fit_is_told(case: str, place: Path, compiled: Path) -> None:
+def test_what_does_not_fit_is_told(case: str, place: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DNNRUN_DATA_DIR", raising=False)
     header, row = "age,income,city,plan,member,joined,visits\n", "40,30000,Fez,pro,true,2020-01-01,3\n"
     (place / "text.csv").write_text(header + row + row.replace("40,", "old,"))
     (place / "bad.csv").write_text(header.replace("age", "Age2") + row)

@@ -62,9 +62,9 @@ def test_eval_prints_one_object_with_the_metrics_of_the_run(folder: Path, compil
     done = finished(compiled, "eval", "runs/small", "--json", cwd=folder)
     assert done.returncode == 0
     found = json.loads(done.stdout)
-    assert list(found) == ["checkpoint", "split", "examples", "metrics"]
+    assert list(found)[:4] == ["checkpoint", "split", "examples", "metrics"]
     assert (found["split"], found["examples"]) == ("test", 359)
-    assert found["metrics"] == trained["metrics"]["test"]
+    assert found["metrics"].items() >= trained["metrics"]["test"].items()
     assert Path(found["checkpoint"]).name == "step-00000030"
 
 
