@@ -52,7 +52,7 @@ def test_predictions_on_raw_rows_have_the_accuracy_that_eval_reports(network: Tr
     found = evaluate(result.run.parent)
     assert (found.split, found.examples) == ("test", len(labels))
     assert (network.predict(features) == labels).mean() == pytest.approx(found.metrics["accuracy"], abs=1e-12)
-    assert found.metrics == result.metrics["test"]
+    assert found.metrics.items() >= result.metrics["test"].items()
     probabilities = network.predict_proba(features)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
     loss = -np.log(probabilities[np.arange(len(labels)), labels]).mean()
@@ -61,7 +61,7 @@ def test_predictions_on_raw_rows_have_the_accuracy_that_eval_reports(network: Tr
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_every_split_is_evaluated_as_training_reported_it(split: str, result: Result) -> None:
-    assert evaluate(result.run, split=split).metrics == result.metrics[split]
+    assert evaluate(result.run, split=split).metrics.items() >= result.metrics[split].items()
 
 
 def test_a_row_is_predicted_alike_alone_and_among_others(network: Trained) -> None:
@@ -122,7 +122,8 @@ def test_a_spec_trained_on_an_absent_device_and_with_other_threads_is_evaluated_
 ) -> None:
     spec = json.loads((result.run / "checkpoints" / "last" / "manifest.json").read_text())["spec"]
     spec["train"] |= {"device": "tpu", "threads": 77}
-    assert evaluate(edited(result.run, tmp_path / "c", spec=spec)).metrics == result.metrics["test"]
+    found = evaluate(edited(result.run, tmp_path / "c", spec=spec)).metrics
+    assert found.items() >= result.metrics["test"].items()
 
 
 def test_a_manifest_of_another_network_is_an_error(result: Result, tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dnnrun import files
-from dnnrun.data.picture import as_filter, png
 from dnnrun.nn.architecture import is_kernel
 from dnnrun.track import About, Tracker, Tracking, scalars, signal_scalars
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FILTERS = 64  # in the picture of the first layer
 
@@ -103,6 +103,8 @@ class _Events(Tracking):
         return self._value(tag=tag, simple_value=value)
 
     def _histogram(self, tag: str, values: np.ndarray) -> Any:
+        import numpy as np
+
         flat = np.asarray(values, np.float64).ravel()
         counts, edges = np.histogram(flat, bins=30)
         return self._value(
@@ -120,6 +122,10 @@ class _Events(Tracking):
 
     def _filters(self, tensors: Mapping[str, np.ndarray]) -> Any:
         """The first layer's filters side by side, where the inputs are images."""
+        import numpy as np
+
+        from dnnrun.data.picture import as_filter, png
+
         name = next((name for name in tensors if is_kernel(name)), None)
         image = self.about.image
         if name is None or image is None or tensors[name].shape[0] != int(np.prod(image)):

@@ -51,7 +51,9 @@ def test_a_failing_tracker_is_named_once_and_changes_nothing(tmp_path: Path, com
         "metrics.jsonl has everything"
     ]
     plain = trained(small(), tmp_path / "a", compiled)
-    tracked = trained(small("train.trackers=[failing_in_a_test]"), tmp_path / "b", compiled)
+    spec = small()  # made before this file's tracker may have been known to specs
+    tracking = spec.train.model_copy(update={"trackers": (Failing(),)})
+    tracked = trained(spec.model_copy(update={"train": tracking}), tmp_path / "b", compiled)
     assert tracked.status == "done"
     assert final_bytes(plain.run) == final_bytes(tracked.run)
 
