@@ -45,7 +45,7 @@ class Bundle:
             "image": self.manifest.get("image"),
             "largest": self.manifest.get("largest"),
             "resize": self.manifest.get("resize"),
-            "preprocessing": self.manifest["preprocessing"],
+            "preprocessing": self.manifest.get("preprocessing") or self.scaling.to_json(),
             "classes": list(self.classes),
             "task": self.task,
             "targets": list(self.manifest.get("targets", ())),
