@@ -231,7 +231,9 @@ from dnnrun.imported import Wanted, read_import
 try:
     read_import(Path(sys.argv[1]), None, Wanted())
 except DnnrunError:
-    used = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    # Not RUSAGE_SELF's: it begins with the size of the process that started this one
+    own = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    used = max(int(own.split()[1]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
     spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print(sum(each.ru_utime + each.ru_stime for each in spent), used * 1024)
 """
