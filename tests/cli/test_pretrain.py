@@ -69,7 +69,9 @@ def test_pretrain_wants_a_section(tmp_path: Path, compiled: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("stage", ["1-autoencoder-hidden1", "2-autoencoder-hidden2"])
+@pytest.mark.parametrize(
+    "stage", [pytest.param("1-autoencoder-hidden1", marks=pytest.mark.slow), "2-autoencoder-hidden2"]
+)
 def test_killed_in_a_stage(stage: str, tmp_path: Path, compiled: Path) -> None:
     """SIGKILL once the stage has a checkpoint; the run goes on to the bits of an unbroken one."""
     long = spec("autoencoder", "pretrain.epochs=30", "data.limit=400")

@@ -106,6 +106,7 @@ def _selu(depth: int, initializer: str, compiled: Path) -> list[dict[str, float]
     return layers
 
 
+@pytest.mark.slow
 def test_a_remedy_is_tried_found_and_written(tmp_path: Path, compiled: Path) -> None:
     path = spec_file(deep(8, "logistic", "glorot_uniform", epochs=9), tmp_path)
     case = examine(str(path), (), steps=200, remedy=True, cache=compiled)

@@ -46,7 +46,7 @@ def test_pairs_want_two_kinds(labels: list[int]) -> None:
         drawn_pairs(np.array(labels), 4, np.random.default_rng(0), "test")
 
 
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shared", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_run_on_pairs_tells_which_reference_a_row_matches(shared: bool, tmp_path: Path, compiled: Path) -> None:
     from sklearn.datasets import load_digits
 
