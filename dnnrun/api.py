@@ -52,9 +52,7 @@ def train(
     `overrides` are `key.sub=value`. Nothing is printed: give a `watcher` to hear of progress. Raises SpecError for a
     spec that cannot be used, and the other errors of dnnrun.errors.
     """
-    if isinstance(spec, (str, Path)):
-        return _run(specs.load(spec, overrides), resume, runs_dir, data_dir, watcher)
-    return _run(specs.load_mapping(_mapping(spec), overrides), resume, runs_dir, data_dir, watcher)
+    return _run(_loaded(spec, overrides), resume, runs_dir, data_dir, watcher)
 
 
 def pretrain(
@@ -69,9 +67,13 @@ def pretrain(
 
     All else is as for `train`; `stages` of the result says how each stage went.
     """
-    by_name = isinstance(spec, (str, Path))
-    loaded = specs.load(spec, overrides) if by_name else specs.load_mapping(_mapping(spec), overrides)
-    return _run(loaded, resume, runs_dir, data_dir, watcher, only_stages=True)
+    return _run(_loaded(spec, overrides), resume, runs_dir, data_dir, watcher, only_stages=True)
+
+
+def _loaded(spec: AnySpec, overrides: tuple[str, ...]) -> Spec:
+    if isinstance(spec, (str, Path)):
+        return specs.load(spec, overrides)
+    return specs.load_mapping(_mapping(spec), overrides)
 
 
 def transfer(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnrun import files
 from dnnrun.data.source import Places
-from dnnrun.errors import CheckpointError, DeviceError, DnnrunError, Interrupted, ResumeError, SpecError
-from dnnrun.journal import Journal
+from dnnrun.errors import CheckpointError, DeviceError, Interrupted, ResumeError, SpecError
+from dnnrun.journal import Journal, failures
 from dnnrun.pretraining import Pretraining, check_fine_tuning, fine_tuning, plan_pretraining
 from dnnrun.session import Result, Session, Stop
 from dnnrun.spec.compare import hinder_resume
@@ -126,7 +125,7 @@ def _resume(
         journal.say(f"{directory.path}: finished already; {advice}")
         tell(team, journal.meta, point, journal.meta["result"])
         return Result(**{**journal.meta["result"], "run": directory.path})
-    with _failures(journal):
+    with failures(journal):
         tell(team, journal.meta, point, None)
         parts, found = _assemble(spec, journal, places, cache, point, team, assemble)
     return _train(spec, directory, parts, found, journal, point, stop, began, unseen, team)
@@ -162,7 +161,7 @@ def _staged(
 ) -> Result:
     """The stages that are not done yet, then the supervised part on the layers of the last one."""
     course = Course(directory, pretraining, journal)
-    with _failures(journal):
+    with failures(journal):
         journal.set_out()
         journal.table(pretraining.rows())
         try:
@@ -222,26 +221,11 @@ def _train(
     unseen: frozenset[str],
     team: Team,
 ) -> Result:
-    with _failures(journal):
+    with failures(journal):
         journal.begin(found, point.step if point else 0)
         team.last_words.append(journal.fail)
         directory = RunDirectory(Path(team.first(str(directory.path))))
         return Session(spec, directory, parts, journal, stop, began, unseen, team).run(point)
-
-
-@contextmanager
-def _failures(journal: Journal) -> Iterator[None]:
-    """Whatever ends a run is in its meta.json."""
-    try:
-        yield
-    except Interrupted:
-        raise
-    except DnnrunError as error:
-        journal.fail(str(error))
-        raise
-    except BaseException as error:
-        journal.fail(f"{type(error).__name__}: {error}")
-        raise
 
 
 def _reopen(run: RunDirectory, spec: Spec) -> Checkpoint | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from dnnrun.errors import DnnrunError, ResumeError
+from dnnrun.errors import DnnrunError, Interrupted, ResumeError
 from dnnrun.store.run import RunDirectory
 from dnnrun.watch import Watcher
 
@@ -119,3 +120,18 @@ class Journal:
 def now() -> str:
     """The time of day with its zone, as meta.json has it."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+@contextmanager
+def failures(journal: Journal) -> Iterator[None]:
+    """Whatever ends a run is in its meta.json."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except DnnrunError as error:
+        journal.fail(str(error))
+        raise
+    except BaseException as error:
+        journal.fail(f"{type(error).__name__}: {error}")
+        raise

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from dnnrun.data.source import Places, Raw
+from dnnrun.data.source import Places, Raw, TaskName
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
     from dnnrun.data.source.table import Arrow, Csv, Parquet
 
-TaskName = Literal["classification", "multilabel", "regression"]
 NAMED = re.compile(r"(.*[^a-z])?(id|uuid|guid|key|index|rowid|row_?number|unnamed: 0)", re.IGNORECASE)
-DISTINCT = 1000  # as in data.table.fit: a column of text with more different values is no category
 FEW = 20  # columns named in a comment
 TEST, VALIDATION = 0.2, 0.1  # shares of the rows, and of what is left
 UNEVEN = 5  # times as many rows of the most frequent class as of the rarest
@@ -123,6 +121,8 @@ def _unfit(frame: polars.DataFrame) -> tuple[list[str], list[str], list[str]]:
     """The columns that name rows, those that hold text, and those that hold nothing or the same everywhere."""
     import polars as pl
 
+    from dnnrun.data.table.fit import is_text
+
     ids, texts, empty = [], [], []
     for series in frame.get_columns():
         there = series.drop_nulls()
@@ -132,9 +132,7 @@ def _unfit(frame: polars.DataFrame) -> tuple[list[str], list[str], list[str]]:
             empty.append(series.name)
         elif distinct == len(series) > 2 and NAMED.fullmatch(series.name) and (whole or series.dtype == pl.String):
             ids.append(series.name)
-        elif series.dtype == pl.String and (
-            distinct > DISTINCT or (len(there) >= 50 and distinct > len(there) / 2) or distinct == len(series) >= 20
-        ):
+        elif is_text(series) or (series.dtype == pl.String and distinct == len(series) >= 20):
             texts.append(series.name)
     return ids, texts, empty
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from dnnrun import files
 from dnnrun.data.source import Places
-from dnnrun.errors import CheckpointError, DnnrunError, Interrupted, ResumeError
-from dnnrun.journal import Journal
+from dnnrun.errors import CheckpointError, ResumeError
+from dnnrun.journal import Journal, failures
 from dnnrun.pretrain.stage import Stage
 from dnnrun.pretraining import Pretraining, assemble_stage
 from dnnrun.session import Result, Session, Stop
@@ -113,16 +113,8 @@ class Course:
             journal = _Within(self.journal, directory)
             journal.begin(_found(parts), point.step if point else 0)
             session = Session(parts.spec, directory, parts, journal, stop, began, frozenset(), Team())
-            try:
+            with failures(journal):
                 session.run(point)
-            except Interrupted:
-                raise
-            except DnnrunError as error:
-                journal.fail(str(error))
-                raise
-            except BaseException as error:
-                journal.fail(f"{type(error).__name__}: {error}")
-                raise
         found = _point(directory)
         assert found is not None
         self._tell(parts.stage.name, directory)

@@ -86,7 +86,7 @@ class Spread:
         Each process takes from the host's arrays only the rows of its own devices.
         """
         places = order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)
-        return self._shares(host, places, self._blocks(0, len(host["labels"])), self.fixed(host), 0)
+        return self._shares(host, places, self._blocks(len(host["labels"])), self.fixed(host), 0)
 
     def fixed(self, host: dict[str, Any]) -> dict[str, jax.Array]:
         """What every share has whole."""
@@ -98,17 +98,17 @@ class Spread:
         """Batches of `size` of the rows `order`, `first` the number of the first one, filled up to so many steps."""
         whole = order[: len(order) // size * size]
         places = np.concatenate([whole, np.full(steps * size - len(whole), order[0])]).reshape(steps, size)
-        return self._shares(host, places, self._blocks(0, 1), fixed, first)
+        return self._shares(host, places, self._blocks(1), fixed, first)
 
     def piece(self, host: dict[str, Any], fixed: dict[str, jax.Array], start: int, stop: int, size: int) -> Shares:
         """The rows `start` to `stop` (excluded) for evaluation, filled up to `size` rows."""
-        places = np.minimum(start + self._blocks(0, size), stop - 1)
+        places = np.minimum(start + self._blocks(size), stop - 1)
         return self._shares(host, np.full((1, self.count), start), places, fixed, 0)
 
-    def _blocks(self, start: int, stop: int) -> np.ndarray:
-        """These row numbers, (blocks, block), filled up with the last."""
-        block = -(-min(EVALUATION_BLOCK, stop - start) // self.count) * self.count
-        return np.minimum(start + np.arange(-(-(stop - start) // block) * block), stop - 1).reshape(-1, block)
+    def _blocks(self, rows: int) -> np.ndarray:
+        """The numbers of so many rows, (blocks, block), filled up with the last."""
+        block = -(-min(EVALUATION_BLOCK, rows) // self.count) * self.count
+        return np.minimum(np.arange(-(-rows // block) * block), rows - 1).reshape(-1, block)
 
     def _shares(
         self, host: dict[str, Any], places: np.ndarray, rows: np.ndarray, fixed: dict[str, jax.Array], first: int

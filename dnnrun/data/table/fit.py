@@ -152,17 +152,22 @@ def _check_names(frame: polars.DataFrame, options: Preprocessing) -> None:
             raise DataError(f"data.preprocessing.columns: there is no column {name!r}; {hint}")
 
 
-def check_text(frame: polars.DataFrame, categories: Sequence[str] = ()) -> None:
-    """Raises DataError where a column, but for `categories`, holds text rather than categories."""
+def is_text(series: polars.Series) -> bool:
+    """Whether a column holds too many different texts to be categories."""
     import polars as pl
 
+    if series.dtype != pl.String:
+        return False
+    there, distinct = len(series) - series.null_count(), series.drop_nulls().n_unique()
+    return distinct > DISTINCT or (there >= 50 and distinct > there / 2)
+
+
+def check_text(frame: polars.DataFrame, categories: Sequence[str] = ()) -> None:
+    """Raises DataError where a column, but for `categories`, holds text rather than categories."""
     found = []
     for series in frame.get_columns():
-        if series.dtype != pl.String or series.name in categories:
-            continue
-        there, distinct = len(series) - series.null_count(), series.drop_nulls().n_unique()
-        if distinct > DISTINCT or (there >= 50 and distinct > there / 2):
-            found.append((series.name, distinct))
+        if series.name not in categories and is_text(series):
+            found.append((series.name, series.drop_nulls().n_unique()))
     if found:
         several = len(found) > 1
         names = ", ".join(name for name, _ in found)

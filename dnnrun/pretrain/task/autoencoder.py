@@ -13,7 +13,8 @@ from dnnrun.nn.activation import Activation
 from dnnrun.nn.architecture import Tensor
 from dnnrun.nn.network import Split, Tensors
 from dnnrun.pretrain.stage import Stage
-from dnnrun.train.task import LOSS, Batch, Differentiable, Measure
+from dnnrun.pretrain.task.measured import Measured
+from dnnrun.train.task import LOSS, Batch, Measure
 
 SQUARES = Measure("reconstruction_mse", "squares")
 
@@ -41,7 +42,7 @@ class Decoder:
 
 
 @dataclass(frozen=True)
-class Autoencoder(Differentiable):
+class Autoencoder(Measured):
     """The mean over the values of (reconstruction - input)^2, or their cross-entropy (Hinton and Salakhutdinov, 2006).
 
     `decoders` go from the outputs of the encoder down. The encoder begins with layer number `below`; what that takes is
@@ -64,19 +65,11 @@ class Autoencoder(Differentiable):
     def tensors(self) -> tuple[Tensor, ...]:
         return self.stage.tensors
 
-    def losses(self, tensors: Tensors, batch: Batch) -> tuple[jax.Array, Mapping[str, jax.Array], Tensors]:
-        losses, squares, statistics = self._run(tensors, batch)
-        return losses, {SQUARES.sum: squares.sum()}, statistics
-
-    def scores(self, tensors: Tensors, batch: Batch) -> Mapping[str, jax.Array]:
-        losses, squares, _ = self._run(tensors, batch)
-        return {LOSS.sum: losses, SQUARES.sum: squares}
-
     def reconstructions(self, tensors: Tensors, batch: Batch) -> jax.Array:
         """The target's reconstruction, (n, width)."""
         return self._reconstruct(tensors, batch)[2]
 
-    def _run(self, tensors: Tensors, batch: Batch) -> tuple[jax.Array, jax.Array, Tensors]:
+    def run(self, tensors: Tensors, batch: Batch) -> tuple[jax.Array, jax.Array, Tensors]:
         target, logits, found, statistics = self._reconstruct(tensors, batch)
         squares = jnp.square(found - target).mean(-1)
         if self.cross_entropy:

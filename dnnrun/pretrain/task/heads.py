@@ -13,14 +13,15 @@ from dnnrun.nn.activation import Activation
 from dnnrun.nn.architecture import Tensor
 from dnnrun.nn.network import Split, Tensors
 from dnnrun.pretrain.stage import Stage
-from dnnrun.train.task import LOSS, Batch, Differentiable, Measure
+from dnnrun.pretrain.task.measured import Measured
+from dnnrun.train.task import LOSS, Batch, Measure
 
 HITS = Measure("accuracy", "hits")
 TWIN = "twin_"
 
 
 @dataclass(frozen=True)
-class GoodOrBad(Differentiable):
+class GoodOrBad(Measured):
     """A logit a row: real, or corrupted. With a `margin`, a score: a row's must be that much above its corruption's.
 
     Without: logistic loss, the mean over a row and its corruption. With: max(0, margin - score + bad score)
@@ -32,15 +33,7 @@ class GoodOrBad(Differentiable):
     margin: float | None = None
     measures = (LOSS, HITS)
 
-    def losses(self, tensors: Tensors, batch: Batch) -> tuple[jax.Array, Mapping[str, jax.Array], Tensors]:
-        losses, hits, statistics = self._run(tensors, batch)
-        return losses, {HITS.sum: hits.sum()}, statistics
-
-    def scores(self, tensors: Tensors, batch: Batch) -> Mapping[str, jax.Array]:
-        losses, hits, _ = self._run(tensors, batch)
-        return {LOSS.sum: losses, HITS.sum: hits}
-
-    def _run(self, tensors: Tensors, batch: Batch) -> tuple[jax.Array, jax.Array, Tensors]:
+    def run(self, tensors: Tensors, batch: Batch) -> tuple[jax.Array, jax.Array, Tensors]:
         network = self.split.merge(self.split.whole(tensors))
         bad_rows = self.corrupt(batch.x, jax.random.fold_in(batch.draws, len(self.names)))
         scores = network(jnp.concatenate([batch.x, bad_rows]), key=batch.key, still=batch.still)[:, 0]
@@ -53,7 +46,7 @@ class GoodOrBad(Differentiable):
 
 
 @dataclass(frozen=True)
-class Pairs(Differentiable):
+class Pairs(Measured):
     """Whether two rows, one after the other in the batch, are of one class: two towers, joined, then a logit.
 
     The second tower has weights of its own, or those of the first where `shared`.
@@ -74,15 +67,7 @@ class Pairs(Differentiable):
     def tensors(self) -> tuple[Tensor, ...]:
         return self.stage.tensors
 
-    def losses(self, tensors: Tensors, batch: Batch) -> tuple[jax.Array, Mapping[str, jax.Array], Tensors]:
-        losses, hits, statistics = self._run(tensors, batch)
-        return losses, {HITS.sum: hits.sum()}, statistics
-
-    def scores(self, tensors: Tensors, batch: Batch) -> Mapping[str, jax.Array]:
-        losses, hits, _ = self._run(tensors, batch)
-        return {LOSS.sum: losses, HITS.sum: hits}
-
-    def _run(self, tensors: Tensors, batch: Batch) -> tuple[jax.Array, jax.Array, Tensors]:
+    def run(self, tensors: Tensors, batch: Batch) -> tuple[jax.Array, jax.Array, Tensors]:
         same = batch.labels[0::2] == batch.labels[1::2]
         first, statistics = self.tower(tensors, batch, 0)
         second, others = self.tower(tensors, batch, 1)
