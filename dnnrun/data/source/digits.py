@@ -79,33 +79,19 @@ def _nudge(images: np.ndarray) -> np.ndarray:
 
 
 def _table():
-    """The rows, (1797, 65) uint8: pixels, then the label. scikit-learn itself is not imported: that takes a second."""
+    """The rows, (1797, 65) uint8: pixels, then the label."""
     import hashlib
-    import importlib.util
-    import io
-    from pathlib import Path
 
     import numpy as np
 
-    from dnnrun.data.inflate import Inflated
+    from dnnrun.data.bundled import ADVICE, bundled
 
-    spec = importlib.util.find_spec("sklearn")
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError("digits: they come with scikit-learn, which is not installed; pip install scikit-learn")
-    path = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
-    advice = "install the scikit-learn that constraints.txt names"
-    try:
-        packed = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"digits: {path} cannot be read ({error.strerror}); {advice}") from error
-    stream, text = Inflated(io.BytesIO(packed), str(path)), b""
-    while len(text) <= 1 << 20 and (chunk := stream.read()):
-        text += chunk
+    path, text = bundled("digits", "digits.csv.gz", "they come")
     try:
         values = np.array(text.replace(b"\n", b",").rstrip(b",").split(b","), dtype="S3").astype(np.uint8)
     except ValueError as error:
-        raise DataError(f"digits: {path} is no table of numbers ({error}); {advice}") from error
+        raise DataError(f"digits: {path} is no table of numbers ({error}); {ADVICE}") from error
     found = hashlib.sha256(values.tobytes()).hexdigest()
     if values.size != ROWS * (SIDE * SIDE + 1) or found != SHA256:
-        raise DataError(f"digits: {path} has another content (sha256 {found}, wanted {SHA256}); {advice}")
+        raise DataError(f"digits: {path} has another content (sha256 {found}, wanted {SHA256}); {ADVICE}")
     return values.reshape(ROWS, SIDE * SIDE + 1)

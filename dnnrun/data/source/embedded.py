@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from dnnrun.data.bundled import ADVICE, bundled
 from dnnrun.data.source import Places, Raw, Rows, Source, TaskName
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
-
-ADVICE = "install the scikit-learn that constraints.txt names"
 
 
 class _Embedded(Source):
@@ -62,37 +61,16 @@ class _Embedded(Source):
     def _numbers(self, name: str, file: str, wanted: str) -> np.ndarray:
         """The numbers of a file, (rows, columns) float64, without the first line of a .csv, which names them."""
         import hashlib
-        import io
         import re
 
         import numpy as np
 
-        from dnnrun.data.inflate import Inflated
-
-        path = _folder(name) / file
-        try:
-            packed = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{name}: {path} cannot be read ({error.strerror}); {ADVICE}") from error
-        stream, text = Inflated(io.BytesIO(packed), str(path)), b""
-        while len(text) <= 1 << 20 and (chunk := stream.read()):
-            text += chunk
+        path, text = bundled(name, file)
         found = hashlib.sha256(text).hexdigest()
         if found != wanted:
             raise DataError(f"{name}: {path} has another content (sha256 {found}, wanted {wanted}); {ADVICE}")
         lines = [re.split(r"[,\s]+", line.strip()) for line in text.decode("ascii").splitlines() if line.strip()]
         return np.array(lines[1:] if file.endswith(".csv") else lines, np.float64)
-
-
-def _folder(name: str):
-    """Where scikit-learn keeps its tables. It is not imported: that takes a second."""
-    import importlib.util
-    from pathlib import Path
-
-    spec = importlib.util.find_spec("sklearn")
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError(f"{name}: it comes with scikit-learn, which is not installed; pip install scikit-learn")
-    return Path(spec.submodule_search_locations[0]) / "datasets" / "data"
 
 
 class BreastCancer(_Embedded):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from dnnrun.data.source import Places, Rows, Source, embedded
+from dnnrun.data import bundled
+from dnnrun.data.source import Places, Rows, Source
 from dnnrun.errors import DataError
 
 SETS: dict[str, Any] = {
@@ -52,11 +53,11 @@ def test_another_draw_has_other_test_rows() -> None:
 
 
 def test_another_content_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_folder", lambda name: tmp_path)
+    monkeypatch.setattr(bundled, "_folder", lambda name, comes: tmp_path)
     with pytest.raises(DataError) as caught:
         Source.parse("iris").read(Places())
     assert str(caught.value) == (
-        f"iris: {tmp_path / 'iris.csv'} cannot be read (No such file or directory); {embedded.ADVICE}"
+        f"iris: {tmp_path / 'iris.csv'} cannot be read (No such file or directory); {bundled.ADVICE}"
     )
     (tmp_path / "iris.csv").write_text("1,2,3\n")
     with pytest.raises(DataError, match="has another content"):
