@@ -106,7 +106,7 @@ import json, sys, time
 import jax, numpy as np, polars
 import dnnrun
 from pathlib import Path
-from dnnrun.predictions import predict_tables, write
+from dnnrun.predictions import predict_files, write
 
 network, x = dnnrun.load("runs/wide"), np.load("x.npy")
 kernels = [jax.numpy.asarray(layer["kernel"]) for layer in network.layers.values()]
@@ -125,7 +125,7 @@ def timed(call):
     return time.perf_counter() - began
 
 def from_csv():
-    write(predict_tables(network, ["wide.csv"]), Path("out.csv"))
+    write(predict_files(network, ["wide.csv"]), Path("out.csv"))
 
 def limit():
     jax.block_until_ready([products(block) for block in blocks])
