@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dnnrun.assembly import Assembly
+from dnnrun.data.room import Room
 from dnnrun.data.scale import Scaling
 from dnnrun.data.scale import fit as fit_scaling
 from dnnrun.data.section import Divide
@@ -42,8 +44,15 @@ COPIES = 8  # of every parameter: itself, its gradient, two moments, the best, a
 
 
 def read_data(spec: Spec, places: Places, columns: Columns | None = None) -> Dataset:
-    """The rows that the spec names; `columns` stand in for those that a table would give. Raises DataError."""
-    return select(spec.data.source.read(places), spec.data, spec.seed, columns)
+    """The rows that the spec names; `columns` stand in for those that a table would give. Raises DataError.
+
+    They are on disk where they are streamed, else in memory.
+    """
+    room = None
+    if spec.data.stream is not None:
+        room = Room((places.cache or Path(tempfile.gettempdir())) / "rows")
+        places = replace(places, room=room)
+    return select(spec.data.source.read(places), spec.data, spec.seed, columns, room, drain=True)
 
 
 def open_donors(spec: Spec, sources: Sequence[str] | None = None) -> list[Donor]:

@@ -56,7 +56,7 @@ def propose(
     source = _source(path, targets, ignore)
     _want_target(source, targets, path, places)
     raw = source.read(places)
-    frame: Any = raw.train.features
+    frame: Any = raw.train.features.whole()  # type: ignore[attr-defined]
     written: Any = raw.train.labels
     ids, texts, empty = _unfit(frame)
     row_id = row_id or next(iter(ids), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +15,7 @@ from dnnrun.baseline import as_json, baselines
 from dnnrun.data.scale import Scaling
 from dnnrun.data.source import Places, TaskName
 from dnnrun.data.table.columns import Columns
-from dnnrun.data.table.frames import as_frame, encode, fitting, is_frame
+from dnnrun.data.table.frames import as_frame, encode, is_frame
 from dnnrun.data.targets import TargetScale
 from dnnrun.errors import CheckpointError, DataError
 from dnnrun.measure import measure
@@ -164,7 +164,6 @@ class Trained:
         self.columns.check_names(open_table(found, source.form()).names, str(found))
         target = Target(self.checkpoint.manifest.get("task", "classification"), self.classes, source.target, None)
         raw = source.of_file(path, self.columns.names).read(places)
-        raw = replace(raw, train=replace(raw.train, features=fitting(raw.train.features, self.columns, path)))
         return whole(raw, target, self.columns)
 
     def told(self, x: np.ndarray, proba: bool) -> polars.DataFrame:

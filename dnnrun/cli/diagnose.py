@@ -51,7 +51,7 @@ def diagnose(
             steps=steps,
             remedy=remedy or apply,
             normal=width,
-            places=find_places(data_dir, terminal.download),
+            places=find_places(data_dir, terminal.download, terminal.reading),
             cache=compile_cache(terminal.warn),
             progress=lambda name, done, steps: terminal.progress(f"{name}: step {done}/{steps}", done / max(steps, 1)),
         )

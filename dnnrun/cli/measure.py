@@ -45,7 +45,7 @@ def find_lr(
     try:
         found = find_rate(
             load(spec, overrides or ()),
-            find_places(data_dir, terminal.download),
+            find_places(data_dir, terminal.download, terminal.reading),
             low=low,
             high=high,
             steps=steps,
@@ -88,7 +88,7 @@ def profile(
     try:
         found = measured(
             load(spec, overrides or ()),
-            find_places(data_dir, terminal.download),
+            find_places(data_dir, terminal.download, terminal.reading),
             cache=compile_cache(terminal.warn),
             trace=trace,
             progress=lambda what, done, steps: terminal.progress(what, done / steps),

@@ -35,7 +35,7 @@ def report(
     if form not in FORMATS:
         raise typer.BadParameter(f"--format {form!r}; wanted {', '.join(FORMATS)}")
     terminal = Terminal()
-    content = content_of(runs, find_places(data_dir, terminal.download), terminal.warn)
+    content = content_of(runs, find_places(data_dir, terminal.download, terminal.reading), terminal.warn)
     terminal.close()
     if form in ("html", "md"):
         from dnnrun.report.page import html_of, markdown_of

@@ -27,6 +27,7 @@ class Terminal(Watcher):
         self.drawn = 0
         self.drawn_at = 0.0
         self.stage: str | None = None
+        self.reads: tuple[str, float, int] | None = None  # a file, and when at which byte it was first told of
         self.course: dict[str, list[float]] = {}
 
     def say(self, line: str) -> None:
@@ -73,6 +74,16 @@ class Terminal(Watcher):
             self._draw([f"downloading {name}: {done / 2**20:.1f} MiB{share}"])
         elif done == total:
             self.say(f"downloaded {name}: {done / 2**20:.1f} MiB")
+
+    def reading(self, name: str, done: int, total: int) -> None:
+        """How much of a large file is read; on a terminal alone."""
+        now = time.monotonic()
+        if self.reads is None or self.reads[0] != name or done < self.reads[2]:
+            self.reads = name, now, done
+        elif self.live and now - self.drawn_at >= QUIET_SECONDS:
+            left = (now - self.reads[1]) * (total - done) / max(1, done - self.reads[2])
+            share = done / total
+            self._draw([f"{self._bar(share)} {share:4.0%}  reading {name}  ETA {duration(left)}"])
 
     def predicting(self, rows: int, seconds: float) -> None:
         """How many rows are predicted after so many seconds."""

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dnnrun.data.room import release
 from dnnrun.data.source import Raw, Rows, TaskName
 from dnnrun.data.task import MOST_CLASSES
 from dnnrun.errors import DataError
 
 Image = tuple[int, int, int]
 CELLS = 1 << 22  # looked at in one go
+ROWS = 1 << 14  # digested in one go
 FEW = 20  # different whole numbers of a float type; more of them are quantities
 WIDER = "; it is more than float32 can hold, in which the network computes: scale the column"
 
@@ -56,7 +58,9 @@ def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: floa
     digest = hashlib.sha256()
     for split, part in features.items():
         digest.update(f"{split} {part.shape} {part.dtype} {task} {names} {targets}\n".encode())
-        digest.update(np.ascontiguousarray(part).data)
+        for start in range(0, len(part), ROWS):
+            digest.update(np.ascontiguousarray(part[start : start + ROWS]).data)
+            release(part)
         digest.update(np.ascontiguousarray(labels[split]).data)
     rows = {split: Rows(part, labels[split]) for split, part in features.items()}
     if largest is None:
@@ -164,12 +168,13 @@ def _numbers(flat: Mapping[str, np.ndarray], parts: Mapping[str, Part]) -> dict[
 
 def as_float32(x: np.ndarray, where: str, first: int = 1) -> np.ndarray:
     """Rows (n, width), the first of number `first`. Raises DataError where a value is not finite, or not as float32."""
-    found = np.empty(x.shape, np.float32)
+    found = x if x.dtype == np.float32 and x.flags.c_contiguous else np.empty(x.shape, np.float32)
     step = max(1, CELLS // x.shape[1])
     for start in range(0, len(x), step):
         piece = x[start : start + step]
-        with np.errstate(over="ignore"):
-            found[start : start + step] = piece
+        if found is not x:
+            with np.errstate(over="ignore"):
+                found[start : start + step] = piece
         bad = ~np.isfinite(found[start : start + step])
         if bad.any():
             row, column = np.argwhere(bad)[0]

@@ -11,6 +11,7 @@ from dnnrun.data.source import Places
 from dnnrun.errors import DataError, DnnrunError
 
 Progress = Callable[[str, int, int | None], None]
+Reading = Callable[[str, int, int], None]
 
 
 def default_cache() -> Path:
@@ -51,11 +52,13 @@ def data_folders() -> tuple[Path, ...]:
     return tuple(Path(folder).expanduser() for folder in named.split(os.pathsep) if folder)
 
 
-def find_places(data_dir: str | Path | None = None, progress: Progress | None = None) -> Places:
+def find_places(
+    data_dir: str | Path | None = None, progress: Progress | None = None, reading: Reading | None = None
+) -> Places:
     """Where a source looks for its files: `data_dir`, DNNRUN_DATA_DIR, the cache. Raises DataError for no folder."""
     said = () if data_dir is None else (Path(data_dir),)
     for folder in said:
         if not folder.is_dir():
             what = "a file" if folder.exists() else "not there"
             raise DataError(f"the data folder {folder} is {what}; wanted a folder")
-    return Places(said + data_folders(), default_cache(), progress)
+    return Places(said + data_folders(), default_cache(), progress, reading)

@@ -18,8 +18,10 @@ from dnnrun.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
+    from dnnrun.data.room import OnDisk, Room
     from dnnrun.data.table.columns import Columns
 
+CELLS = 1 << 22  # of arrays that go to disk, at a time
 SPLITS = ("train", "validation", "test")
 Count = Annotated[int, Field(ge=1)]
 
@@ -161,14 +163,22 @@ class Dataset:
         return Rows(self.features[start:stop], self.labels[start:stop], weights)
 
 
-def select(raw: Raw, options: Selection, seed: int, columns: Columns | None = None) -> Dataset:
+def select(
+    raw: Raw,
+    options: Selection,
+    seed: int,
+    columns: Columns | None = None,
+    room: Room | None = None,
+    drain: bool = False,
+) -> Dataset:
     """The rows that `options` names, in one array; `seed` matters where `validation` is a fraction.
 
     `options.task` says what is told of a row, where that is not what the source says. After a fraction the training
     rows stand in a shuffled order, so that `limit` and `per_class` draw from all of them; after a number they keep the
     source's order. Raises DataError where the data is unusable (NaN, labels out of range, fewer than two classes) or
     the selection leaves nothing, or wants more than there is. `columns` stand in for those that would be learned from
-    the training rows of a table.
+    the training rows of a table. The rows are put on disk where there is `room` for them, else they are in memory;
+    `drain` lets go of what the source read on the way.
     """
     import numpy as np
 
@@ -181,7 +191,7 @@ def select(raw: Raw, options: Selection, seed: int, columns: Columns | None = No
     chosen = divide(raw, options, seed)
     old = dict.fromkeys(SPLITS, raw.train.labels) | ({"test": raw.test.labels} if raw.test else {})
     if raw.task != "classification":
-        return _without_classes(raw, options, old, chosen, columns)
+        return _without_classes(raw, options, old, chosen, columns, room, drain)
     kept = range(len(raw.classes)) if options.classes is None else class_numbers(raw.classes, options.classes)
     classes = tuple(raw.classes[number] for number in kept)
     relabel = np.full(len(raw.classes), -1, np.int32)
@@ -197,18 +207,24 @@ def select(raw: Raw, options: Selection, seed: int, columns: Columns | None = No
         chosen[split], labels[split] = chosen[split][pick], labels[split][pick]
     if not len(chosen["train"]):
         raise DataError(f"no training row is left of the classes {', '.join(classes)}; name others in data.classes")
-    return _arrange(raw, chosen, labels, classes, options.preprocessing, columns)
+    return _arrange(raw, chosen, labels, classes, options.preprocessing, columns, room, drain)
 
 
 def _without_classes(
-    raw: Raw, options: Selection, labels: dict[str, Any], chosen: dict[str, Any], columns: Columns | None
+    raw: Raw,
+    options: Selection,
+    labels: dict[str, Any],
+    chosen: dict[str, Any],
+    columns: Columns | None,
+    room: Room | None,
+    drain: bool,
 ) -> Dataset:
     for key, value in (("classes", options.classes), ("per_class", options.per_class)):
         if value is not None:
             raise DataError(f"data.{key}: the task is {raw.task}, which has no classes; leave {key} out, or use limit")
     chosen["train"] = chosen["train"][: options.limit]
     found = {split: labels[split][rows] for split, rows in chosen.items() if len(rows)}
-    return _arrange(raw, chosen, found, (), options.preprocessing, columns)
+    return _arrange(raw, chosen, found, (), options.preprocessing, columns, room, drain)
 
 
 def _arrange(
@@ -218,8 +234,12 @@ def _arrange(
     classes: tuple[str, ...],
     preprocessing: Preprocessing,
     columns: Columns | None,
+    room: Room | None,
+    drain: bool,
 ) -> Dataset:
     import numpy as np
+
+    from dnnrun.data.room import InMemory, OnDisk
 
     fingerprint, told = raw.fingerprint, ((), ())
     dtype = np.float32 if raw.undecoded else raw.train.features.dtype
@@ -230,7 +250,7 @@ def _arrange(
         columns, told = learned.columns, (learned.notes, learned.warnings)
         fingerprint = hashlib.sha256(json.dumps([fingerprint, columns.to_json()]).encode()).hexdigest()
     rows, width = sum(map(len, chosen.values())), columns.width if columns else raw.train.features.shape[1]
-    features = _aligned(rows, width, dtype)
+    out = InMemory(rows, width, dtype) if room is None else OnDisk(room, rows, width, dtype)
     digest = hashlib.sha256(json.dumps([fingerprint, classes, width]).encode())
     if raw.task != "classification":
         digest.update(json.dumps([raw.task, raw.targets]).encode())
@@ -245,15 +265,19 @@ def _arrange(
         if stop == start:
             continue
         source = raw.test if split == "test" and raw.test else raw.train
-        if columns is None:
-            np.take(source.features, chosen[split], axis=0, out=features[start:stop], mode="clip")
         if weights is not None and source.weights is not None:
             weights[start:stop] = source.weights[chosen[split]]
         splits[split], start = (start, stop), stop
     if columns is not None:
         from dnnrun.data.settle import encode
 
-        encode(raw, chosen, splits, columns, features)
+        encode(raw, chosen, splits, columns, out, drain)
+    elif isinstance(out, InMemory):
+        for split, (start, stop) in splits.items():
+            source = raw.test if split == "test" and raw.test else raw.train
+            np.take(source.features, chosen[split], axis=0, out=out.array[start:stop], mode="clip")
+    else:
+        _put(raw, chosen, splits, out)
     joined = np.concatenate([labels[split] for split in SPLITS if split in labels])
     joined = joined.astype(np.int32 if raw.task == "classification" else np.float32, copy=False)
     if weights is not None:
@@ -262,19 +286,32 @@ def _arrange(
     origin = np.concatenate([chosen[split] + beyond * (split == "test") for split in SPLITS]).astype(np.int64)
     found = digest.hexdigest()
     return Dataset(
-        features, joined, splits, classes, raw.image, raw.largest, found, origin, fingerprint,
+        out.done(), joined, splits, classes, raw.image, raw.largest, found, origin, fingerprint,
         raw.task, raw.targets, weights, columns, *told,
     )  # fmt: skip
 
 
-def _aligned(rows: int, width: int, dtype: Any) -> np.ndarray:
-    """An array (rows, width) that begins where a CPU's XLA takes it without a copy: at a multiple of 64 bytes."""
+def _put(raw: Raw, chosen: dict[str, Any], splits: Mapping[str, tuple[int, int]], out: OnDisk) -> None:
+    """Put the chosen rows of arrays at their places, read from the first to the last."""
     import numpy as np
 
-    size = rows * width * np.dtype(dtype).itemsize
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(rows, width)
+    from dnnrun.data.room import release
+    from dnnrun.data.settle import placed
+
+    for source, names in (
+        (raw.train, [split for split in splits if split != "test" or not raw.test]),
+        (raw.test, [split for split in splits if split == "test" and raw.test]),
+    ):
+        if source is None or not names:
+            continue
+        places = placed(len(source.labels), [(chosen[split], splits[split]) for split in names])
+        size = max(1, CELLS // source.features.shape[1])
+        for start in range(0, len(places), size):
+            there = places[start : start + size]
+            kept = np.flatnonzero(there >= 0)
+            if len(kept):
+                out.put(there[kept], source.features[start : start + size][kept])
+                release(source.features)
 
 
 def class_numbers(names: tuple[str, ...], wanted: tuple[int | str, ...]) -> list[int]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dnnrun.data.room import Placing
 from dnnrun.data.source import Raw, Rows
 from dnnrun.data.split import fold_groups, fold_rows, split_groups, split_rows
 from dnnrun.data.table.columns import Columns
 from dnnrun.data.table.fit import check_text, fit
+from dnnrun.data.table.frames import fitting
 from dnnrun.data.table.kinds import listed
 from dnnrun.data.target import Target, infer
 from dnnrun.data.task import kinds as kinds_of
@@ -57,10 +59,10 @@ def settle(raw: Raw, task: Any = None, groups: str | None = None) -> Raw:
 def _grouped(train: Rows, test: Rows | None, groups: str, where: str) -> tuple[Rows, Rows | None, np.ndarray]:
     import polars as pl
 
-    frame: Any = train.features
-    if groups not in frame.columns:
-        raise DataError(f"data.groups: {where} has no column {groups!r} to learn from; it has {listed(frame.columns)}")
-    column = frame[groups]
+    table: Any = train.features
+    if groups not in table.columns:
+        raise DataError(f"data.groups: {where} has no column {groups!r} to learn from; it has {listed(table.columns)}")
+    column = table.whole([groups]).to_series()
     if column.null_count():
         row = int(column.is_null().arg_true()[0]) + 1
         raise DataError(f"data.groups: {where}: row {row:,}: {groups!r} is missing; fill it in")
@@ -78,10 +80,13 @@ def whole(raw: Raw, target: Target, columns: Columns) -> Dataset:
     """All rows of a table that was read for a trained network, as its test rows; they stand as training rows too."""
     from dnnrun.data.select import Dataset
 
-    known, frame = raw.undecoded, raw.train.features
+    known, table = raw.undecoded, raw.train.features
     assert known is not None
     labels = target.labels(raw.train.labels, known.where)  # pyright: ignore[reportArgumentType]
-    features = columns.encode(frame, known.where).matrix  # pyright: ignore[reportArgumentType]
+    features = np.empty((len(labels), columns.width), np.float32)
+    for first, frame in table.frames(drain=True):  # pyright: ignore[reportAttributeAccessIssue]
+        fitted = fitting(frame, columns, known.where, first)
+        columns.encode_into(fitted, features[first : first + len(frame)], known.where, first)
     origin, rows = np.arange(len(labels)), (0, len(labels))
     return Dataset(
         features, labels, {"train": rows, "test": rows}, target.classes, None, 0, raw.fingerprint, origin,
@@ -143,12 +148,12 @@ def _test_rows(kinds: np.ndarray, groups: np.ndarray | None, share: float) -> tu
 
 def learn(raw: Raw, chosen: Mapping[str, np.ndarray], options: Preprocessing, columns: Columns | None) -> Learned:
     """The columns of a table, learned from its training rows where they are not known yet. Raises DataError."""
-    known, frame = raw.undecoded, raw.train.features
+    known, table = raw.undecoded, raw.train.features
     assert known is not None
     notes = known.notes
     if columns is None:
-        check_text(frame, known.categories)  # pyright: ignore[reportArgumentType]
-        fitted = fit(frame, chosen["train"], options, known.unused)  # pyright: ignore[reportArgumentType]
+        check_text(table, known.categories)  # pyright: ignore[reportArgumentType]
+        fitted = fit(table, chosen["train"], options, known.unused)  # pyright: ignore[reportArgumentType]
         columns, notes = fitted.columns, (*notes, *fitted.notes)
     return Learned(columns, notes, tuple(_leaks(raw, chosen)))
 
@@ -158,11 +163,12 @@ def encode(
     chosen: Mapping[str, np.ndarray],
     splits: Mapping[str, tuple[int, int]],
     columns: Columns,
-    out: np.ndarray,
+    out: Placing,
+    drain: bool = False,
 ) -> None:
-    """Write the chosen rows of a table into `out`, (rows, width) float32, each split where `splits` says.
+    """Put the chosen rows of a table, (rows, width) float32, each split where `splits` says.
 
-    Raises DataError for a number that is infinite or becomes so.
+    `drain` lets go of the table on the way. Raises DataError for a number that is infinite or becomes so.
     """
     known = raw.undecoded
     assert known is not None
@@ -172,25 +178,34 @@ def encode(
         (raw.test, known.where_test, [split for split in splits if split in of_test]),
     ):
         if source is not None and names:
-            rows = np.concatenate([chosen[split] for split in names])
-            places = np.concatenate([np.arange(*splits[split]) for split in names])
-            columns.encode_rows(source.features, rows, out, places, where)  # type: ignore
+            table: Any = source.features
+            places = placed(len(table), [(chosen[split], splits[split]) for split in names])
+            for first, frame in table.frames(columns.names, drain):
+                columns.put(frame, places[first : first + len(frame)], out, where, first)
+
+
+def placed(rows: int, chosen: Sequence[tuple[np.ndarray, tuple[int, int]]]) -> np.ndarray:
+    """Where each of so many rows goes, -1 for nowhere: row numbers in their order, from one place to another."""
+    places = np.full(rows, -1)
+    for numbers, (start, stop) in chosen:
+        places[numbers] = np.arange(start, stop)
+    return places
 
 
 def _leaks(raw: Raw, chosen: Mapping[str, np.ndarray]) -> list[str]:
     """Rows of a split of its own that are training rows too."""
     known = raw.undecoded
     assert known is not None
-    frame: Any = raw.train.features
+    table: Any = raw.train.features
     told, trained = [], None
     for split in ("validation", "test"):
         rows = chosen[split]
         if not len(rows) or not (split in known.apart or (split == "test" and raw.test)):
             continue
         if trained is None:
-            trained = np.unique(_hashes(frame[chosen["train"]], raw.train.labels[chosen["train"]]))
+            trained = np.unique(_hashes(table, raw.train.labels)[chosen["train"]])
         source: Any = raw.test if split == "test" and raw.test else raw.train
-        same = int(np.isin(_hashes(source.features[rows], source.labels[rows]), trained).sum())
+        same = int(np.isin(_hashes(source.features, source.labels)[rows], trained).sum())
         if same:
             told.append(
                 f"{same:,} of {len(rows):,} {split} rows are training rows too, the same in every column: "
@@ -199,9 +214,15 @@ def _leaks(raw: Raw, chosen: Mapping[str, np.ndarray]) -> list[str]:
     return told
 
 
-def _hashes(frame: Any, labels: np.ndarray) -> np.ndarray:
+def _hashes(table: Any, labels: np.ndarray) -> np.ndarray:
+    """A number for each row, the same for rows that are the same; numbers are compared as float64."""
     import polars as pl
 
-    columns = labels.reshape(len(labels), -1).T
-    more = pl.DataFrame({f"target {number}": column for number, column in enumerate(columns)})
-    return frame.hstack(more).hash_rows(0).to_numpy()
+    columns, found = labels.reshape(len(labels), -1).T, []
+    for first, frame in table.frames():
+        own = slice(first, first + len(frame))
+        more = pl.DataFrame({f"target {number}": column[own] for number, column in enumerate(columns)})
+        frame = frame.cast({name: pl.Float64 for name, dtype in frame.schema.items() if dtype.is_numeric()})
+        frame = frame.cast({pl.Categorical: pl.String})
+        found.append(frame.hstack(more).hash_rows(0).to_numpy())
+    return np.concatenate(found)

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dnnrun.data.room import release
 from dnnrun.streams import generator
 from dnnrun.train.spread import Shares, Spread
 from dnnrun.train.state import Batches
@@ -116,6 +117,7 @@ class Stream:
                 continue
             arrays[name] = np.zeros((room, *rows.shape[1:]), rows.dtype)
             arrays[name][: stop - start] = rows[start:stop]
+            release(rows)
         return Window(**jax.device_put({**arrays, "first": np.int32(first)}), **self.fixed)
 
     def get(self, name: Hashable, make: Make, ahead: Sequence[tuple[Hashable, Make]]) -> Window | Shares:

@@ -12,6 +12,8 @@ from dnnrun.component import Component
 if TYPE_CHECKING:
     import numpy as np
 
+    from dnnrun.data.room import Room
+
 TaskName = Literal["classification", "multilabel", "regression"]
 
 
@@ -31,7 +33,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Undecoded:
-    """What is known of a table whose columns are not numbers yet: its Rows hold data frames.
+    """What is known of a table whose columns are not numbers yet: its Rows hold Pieces.
 
     `where` and `where_test` name the files, `apart` gives the row numbers of `train` that validate or test, `test` the
     fraction of the others that is drawn to test. `unused` are columns that nothing is learned from, `categories` those
@@ -56,7 +58,7 @@ class Raw:
     `image` is (height, width, channels) or None for a table; `largest` the largest value a pixel can have; `classes`
     the names of labels 0, 1, ... as the source writes them, () unless it is a classification; `targets` the names of
     the target columns of the other tasks; `fingerprint` a hex digest of the content, labels and weights too. Of a table
-    that is `undecoded` the features and labels are polars data frames, until `settle` and `select`. The last
+    that is `undecoded` the features are Pieces and the labels a data frame, until `settle` and `select`. The last
     `validation` rows of `train` are those that the source itself has to validate on.
     """
 
@@ -76,12 +78,15 @@ class Raw:
 class Places:
     """Where files are looked for, in this order, and where downloads are kept (`cache`).
 
-    `progress` is called with (file name, bytes done, bytes in all or None) while a file is downloaded.
+    `progress` is called with (file name, bytes done, bytes in all or None) while a file is downloaded, `reading` while
+    a large one is read. `room` is where rows are kept that are not to be held in memory.
     """
 
     folders: tuple[Path, ...] = ()
     cache: Path | None = None
     progress: Callable[[str, int, int | None], None] | None = None
+    reading: Callable[[str, int, int], None] | None = None
+    room: Room | None = None
 
 
 class Source(Component):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,11 +56,11 @@ class _Paired(Source):
         for paths, kinds in ((features, NUMBERS), (labels, TEXTS)):
             files = find_all(paths, places)
             where = [str(path) for path in files]
-            found.append(joined([self._reader()(path, kinds) for path in files], where))
+            found.append(joined([self._reader(places)(path, kinds) for path in files], where))
             wheres.append(where[0] if len(where) == 1 else f"{where[0]} and {len(where) - 1} more")
         return Part(*found, *wheres)
 
-    def _reader(self) -> Callable[[Path, str], Any]:
+    def _reader(self, places: Places) -> Callable[[Path, str], Any]:
         raise TypeError(f"{type(self).__name__} does not say how it reads a file")
 
 
@@ -72,10 +73,10 @@ class Npy(_Paired):
 
     type: Literal["npy"] = "npy"
 
-    def _reader(self) -> Callable[[Path, str], Any]:
+    def _reader(self, places: Places) -> Callable[[Path, str], Any]:
         from dnnrun.data.npy import read_npy
 
-        return read_npy
+        return partial(read_npy, mapped=places.room is not None)
 
 
 class Idx(_Paired):
@@ -86,7 +87,7 @@ class Idx(_Paired):
 
     type: Literal["idx"] = "idx"
 
-    def _reader(self) -> Callable[[Path, str], Any]:
+    def _reader(self, places: Places) -> Callable[[Path, str], Any]:
         import psutil
 
         from dnnrun.data.idx import read

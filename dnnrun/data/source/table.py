@@ -14,13 +14,18 @@ from dnnrun.data.source import Places, Raw, Rows, Source, Undecoded
 from dnnrun.data.table.csv import NULL, Form
 from dnnrun.data.table.files import Format, Table, check_wanted, digest, find, join, open_table
 from dnnrun.data.table.kinds import Kind
+from dnnrun.data.table.pieces import Pieces
+from dnnrun.data.table.records import Progress
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import polars
 
 SPLITS = ("train", "validation", "test")
+LARGE = 1 << 28  # bytes of a file that is worth a progress bar
 
 
 def _several(value: object) -> object:
@@ -78,9 +83,9 @@ class _Table(Source):
             self._check_alike(main[0], tables, used)
         paths = [table.path for table in (*main, *held, *tests)]
         with _in_background(digest, paths) as hashes:
-            train = self._read(main, used)
-            test = self._read(tests, used) if tests else None
-            validation = self._read(held, used) if held else None
+            train = self._read(main, used, places)
+            test = self._read(tests, used, places) if tests else None
+            validation = self._read(held, used, places) if held else None
         apart: dict[str, np.ndarray] = {}
         whole = train
         if validation is not None:
@@ -145,30 +150,36 @@ class _Table(Source):
                     f"{first.path} has; all files of a table want the same columns"
                 )
 
-    def _read(self, tables: Sequence[Table], used: Sequence[str]) -> polars.DataFrame:
+    def _read(self, tables: Sequence[Table], used: Sequence[str], places: Places) -> Pieces:
         written = [*self.target, *([self.split] if self.split else [])]
-        frames = [table.read([n for n in used if n in table.names], written, self.types) for table in tables]
-        frame = join(frames, [table.path for table in tables])
-        if any(frame[name].null_count() for name in self.target):
+        found = []
+        for table in tables:
+            names, told = [name for name in used if name in table.names], _telling(table.path, places)
+            found.append(table.read(names, written, self.types, places.room, told))
+        table = join(found, [table.path for table in tables])
+        if len(table) and any(table.whole(self.target).null_count().row(0)):
+            import numpy as np
             import polars as pl
 
-            frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # empty lines are no rows
-        if not len(frame):
+            missing = pl.all_horizontal(pl.all().is_null())
+            empty = [frame.select(missing).to_series().to_numpy() for _, frame in table.frames()]
+            table = table.filtered(~np.concatenate(empty))  # empty lines are no rows
+        if not len(table):
             raise DataError(f"{tables[0].path}: no rows below the header; give it data")
-        return frame
+        return table
 
-    def _rows(self, frame: polars.DataFrame) -> Rows:
+    def _rows(self, table: Pieces) -> Rows:
         special = {*self.target, self.weights, self.split}
-        labels = frame.select(self.target)
-        features = frame.select(name for name in frame.columns if name not in special)
-        weights = None if self.weights is None else _weights(frame, self.weights)
-        return Rows(features, labels, weights)  # pyright: ignore[reportArgumentType]
+        features = table.select([name for name in table.columns if name not in special])
+        weights = None if self.weights is None else _weights(table.whole([self.weights]), self.weights)
+        return Rows(features, table.whole(self.target), weights)  # pyright: ignore[reportArgumentType]
 
-    def _split(self, frame: polars.DataFrame) -> dict[str, np.ndarray]:
+    def _split(self, table: Pieces) -> dict[str, np.ndarray]:
         """The row numbers of the splits that the split column names."""
         import numpy as np
         import polars as pl
 
+        frame = table.whole([str(self.split)])
         names = frame[str(self.split)].cast(pl.String).str.strip_chars().str.to_lowercase()
         names = names.replace({"valid": "validation", "val": "validation"})
         if strange := sorted(set(names.unique()) - set(SPLITS), key=str):
@@ -231,6 +242,14 @@ def _weights(frame: polars.DataFrame, name: str) -> np.ndarray:
         row = int(frame[name].is_null().arg_true()[0]) + 1
         raise DataError(f"data.source.weights: row {row:,}: {name!r} is missing; fill it in, 0 to leave the row out")
     return frame[name].cast(pl.Float32).to_numpy()
+
+
+def _telling(path: Path, places: Places) -> Progress | None:
+    """What a reader of this file calls with the bytes that are done; None for a file that takes no time."""
+    size, told = path.stat().st_size, places.reading
+    if told is None or size < LARGE:
+        return None
+    return lambda done: told(path.name, done, size)
 
 
 def _in_background(function, *arguments):

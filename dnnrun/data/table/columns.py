@@ -16,6 +16,8 @@ from dnnrun.errors import CheckpointError, DataError
 if TYPE_CHECKING:
     import polars
 
+    from dnnrun.data.room import Placing
+
 VERSION = 1
 BLOCK = 2048  # rows encoded in one go
 SCALES = ("standardize", "min_max", "log", "none")
@@ -123,22 +125,28 @@ class Columns:
                 unknown[name] = unknown.get(name, 0) + count
         return Encoded(out, unknown)
 
-    def encode_rows(
-        self, frame: polars.DataFrame, rows: np.ndarray, out: np.ndarray, places: np.ndarray, where: str
-    ) -> None:
-        """Write the rows of these numbers into the rows `places` of `out`, (..., width) float32."""
-        frame = frame.select(self.names)
-        if len(rows) < len(frame) // 4:
-            frame, rows = frame[rows], np.arange(len(rows))
-        place = np.full(len(frame), -1)
-        place[rows] = places
+    def put(self, frame: polars.DataFrame, places: np.ndarray, out: Placing, where: str, first: int) -> None:
+        """Put the rows of a frame where `places` says, (rows,) row numbers of `out`; -1: nowhere."""
         block = np.empty((BLOCK, self.width), np.float32)
-        for start in range(0, len(frame), BLOCK):  # rows of the matrix move faster than those of a frame
-            there = place[start : start + BLOCK]
-            part = block[: len(there)]
-            self.encode_into(frame.slice(start, BLOCK), part, where, start)
-            kept = there >= 0
-            out[there[kept]] = part if kept.all() else part[kept]
+        for start in range(0, len(frame), BLOCK):
+            there = places[start : start + BLOCK]
+            kept = np.flatnonzero(there >= 0)
+            if len(kept):
+                rows, part = frame.slice(start, BLOCK), block[: len(there)]
+                if len(kept) < len(there) // 4:
+                    self._few(rows, kept, part, where, first + start)
+                else:
+                    self.encode_into(rows, part, where, first + start)
+                    part = part if len(kept) == len(part) else part[kept]
+                out.put(there[kept], part[: len(kept)])
+
+    def _few(self, rows: polars.DataFrame, kept: np.ndarray, out: np.ndarray, where: str, first: int) -> None:
+        """Encode the rows `kept` into the first ones of `out`."""
+        try:
+            self.encode_into(rows[kept], out[: len(kept)], where, first)
+        except DataError:
+            self.encode_into(rows, out, where, first)  # tells the row by its right number
+            raise
 
     def encode_into(self, frame: polars.DataFrame, out: np.ndarray, where: str = "", first: int = 0) -> dict[str, int]:
         """Write the rows into `out`, (rows, width) float32; how many unknown categories each column had."""
@@ -147,13 +155,15 @@ class Columns:
         return self._categories(frame, out)
 
     def _values(self, frame: polars.DataFrame) -> np.ndarray:
-        """The numeric columns, (rows, columns) float64, or float32 where all of them are; NaN where one is missing."""
+        """The numeric columns, (rows, columns) float64, or float32 where that is exact; NaN where one is missing."""
         import polars
 
         names = self._numeric.names
         schema = frame.schema
-        if all(schema[name] == polars.Float32 for name in names):
-            return (frame if names == frame.columns else frame.select(names)).to_numpy(order="c")
+        if all(schema[name] in (polars.Float32, polars.Int16) for name in names):
+            frame = frame if names == frame.columns else frame.select(names)
+            whole = frame.cast({polars.Int16: polars.Float32}) if polars.Int16 in frame.dtypes else frame
+            return whole.to_numpy(order="c")
         return numbers(frame, names).to_numpy(order="c")
 
     def _numbers(self, values: np.ndarray, out: np.ndarray, where: str, first: int) -> None:

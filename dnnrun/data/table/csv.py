@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnrun.data.table.kinds import Kind
+from dnnrun.data.table.parse import NotNumbers, Parser, guess
+from dnnrun.data.table.records import Progress, open_plain, records
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
     import polars
 
 NULL = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "?")
-SAMPLE = 1000  # rows that the types of columns are guessed from; the others are checked against them
 HEAD = 1 << 24  # bytes that a header may take
 SEPARATORS = (",", "\t", ";", "|")
 
@@ -47,118 +48,75 @@ class Csv:
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(name.strip() for name in self.raw_names if name.strip()))
 
-    def read(self, wanted: Sequence[str], written: Sequence[str], types: Mapping[str, Kind]) -> polars.DataFrame:
-        """The columns `wanted`: numbers as floats, all else as text; those in `written` as they are written.
+    def frames(
+        self,
+        wanted: Sequence[str],
+        written: Sequence[str],
+        types: Mapping[str, Kind],
+        texts: set[str],
+        progress: Progress | None = None,
+    ) -> Iterator[polars.DataFrame]:
+        """The columns `wanted` in frames of some rows each: numbers as such, all else, and `written`, as text.
 
-        Raises DataError.
+        Raises NotNumbers where a column has to be text too, as those in `texts` are; DataError.
+        """
+
+        def numbers(piece: bytes) -> Mapping[str, Any]:
+            return guess(self, piece, wanted, {*written, *texts}, types)
+
+        for frame, again in self._parsed(wanted, numbers, progress):
+            if again:
+                raise NotNumbers(again)
+            yield frame
+
+    def scan(self, wanted: Sequence[str], numeric: Sequence[str]) -> Iterator[polars.DataFrame]:
+        """The columns `wanted` in frames of some rows each, in order; `numeric` as floats, the others as text.
+
+        Where one of these is no number, that frame and those after it have that column as text. Raises DataError.
         """
         import polars as pl
 
-        raw = {name.strip(): name for name in self.raw_names}
-        columns = [raw[name] for name in wanted]
-        dtypes = self._dtypes(columns, {raw[name] for name in written if name in raw}, types)
-        try:
-            frame = pl.read_csv(self._source(), columns=columns, schema_overrides=dtypes, **self._options())
-        except pl.exceptions.PolarsError as error:
-            frame = self._as_text(columns, error)
-        frame = frame.select(pl.col(raw[name]).alias(name) for name in wanted)
-        self._check_lengths(frame)
-        return frame
+        for frame, _ in self._parsed(wanted, lambda _: dict.fromkeys(numeric, pl.Float32), None):
+            yield frame
 
-    def scan(self, wanted: Sequence[str], numeric: Sequence[str], rows: int) -> Iterator[polars.DataFrame]:
-        """The columns `wanted` in batches of about so many rows, in order; `numeric` as floats, the others as text.
-
-        Where one of these is no number, that batch and those after it have them as text.
-        """
+    def _parsed(
+        self, wanted: Sequence[str], numbers: Callable[[bytes], Mapping[str, Any]], progress: Progress | None
+    ) -> Iterator[tuple[polars.DataFrame, set[str]]]:
+        """Frames, each with the columns that turned out to be text in it."""
         import polars as pl
 
-        raw, done = {name.strip(): name for name in self.raw_names}, 0
-        picked = [pl.col(raw[name]).alias(name) for name in wanted]
-        floats = {raw[name]: pl.Float32 for name in numeric}
+        parser, header, again = None, self.form.header, set[str]()
         try:
-            dtypes = {name: floats.get(name, pl.String) for name in self.raw_names}
-            lazy = pl.scan_csv(self._source(), schema=dtypes, **self._options(infer=None))
-            for batch in lazy.select(picked).collect_batches(chunk_size=rows, maintain_order=True):
-                done += len(batch)
-                yield batch
-        except pl.exceptions.ComputeError as error:
-            if "could not parse" not in str(error):
-                raise self._told(error) from None
-            texts = dict.fromkeys(self.raw_names, pl.String)
-            lazy = pl.scan_csv(self._source(), schema=texts, **self._options(infer=None)).select(picked)
-            try:
-                for batch in lazy.slice(done).collect_batches(chunk_size=rows, maintain_order=True):
-                    yield batch
-            except pl.exceptions.PolarsError as again:
-                raise self._told(again) from None
+            for piece in records(self.path, self.form.encoding, self.form.quote, progress):
+                if header:
+                    piece, header = piece[_first_record(piece, self.form.quote.encode()) :], False
+                parser = parser or Parser(self, wanted, numbers(piece))
+                again = set[str]()
+                try:
+                    frame = parser.frame(piece)
+                except NotNumbers as error:
+                    again = error.columns
+                    parser.as_text(again)
+                    frame = parser.frame(piece)
+                self._check_lengths(frame, piece)
+                yield frame, again
         except pl.exceptions.PolarsError as error:
             raise self._told(error) from None
+        except UnicodeDecodeError:
+            raise wrong_encoding(self.path, self.form.encoding) from None
+        except (OSError, EOFError, zlib.error) as error:
+            raise _unread(self.path, error) from error
 
-    def _source(self) -> Any:
-        if self.form.encoding in ("utf-8", "utf8"):
-            return self.path
-        return io.BytesIO(_text(self.path, self.form.encoding).encode())
-
-    def _options(self, infer: bool | None = False) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            "separator": self.separator,
-            "quote_char": self.form.quote or None,
-            "null_values": [text for text in self.form.null if text],
-            "empty_string_is_null": "" in self.form.null,
-            "has_header": self.form.header,
-            "decimal_comma": self.form.decimal == ",",
-            "glob": False,
-        }
-        if infer is not None:
-            found["infer_schema"] = infer
-        return found
-
-    def _dtypes(self, columns: Sequence[str], written: set[str], types: Mapping[str, Kind]) -> dict[str, Any]:
-        """Float32 for a column of numbers where that is exact enough, else Float64; what is no number stays text."""
-        import polars as pl
-
-        try:
-            sample = pl.read_csv(self._source(), columns=list(columns), n_rows=SAMPLE, **self._options())
-        except pl.exceptions.PolarsError as error:
-            raise self._told(error) from None
-        guessed = [
-            name for name in sample.columns if name not in written and types.get(name.strip()) in (None, "number")
-        ]
-        text = pl.col(guessed).str.strip_chars()
-        if self.form.decimal == ",":
-            text = text.str.replace(",", ".", literal=True)
-        values = sample.select(text.cast(pl.Float64, strict=False))
-        lost = values.null_count().row(0) if guessed else ()
-        spread, largest = values.select(pl.all().std(ddof=0)), values.select(pl.all().abs().max())
-        found = {}
-        for name, missing in zip(guessed, lost, strict=True):
-            if missing == len(sample) or missing > sample[name].null_count():
-                continue
-            most = largest[name].item()
-            fine = most == 0 or 2**-24 * most < 1e-3 * spread[name].item()
-            found[name] = pl.Float32 if fine else pl.Float64
-        return found
-
-    def _as_text(self, columns: Sequence[str], first: Exception) -> polars.DataFrame:
-        """All as text, after a number was none; what does not fit is found later, with its row."""
-        import polars as pl
-
-        if "could not parse" not in str(first):
-            raise self._told(first) from None
-        try:
-            return pl.read_csv(self._source(), columns=list(columns), **self._options())
-        except pl.exceptions.PolarsError as error:
-            raise self._told(error) from None
-
-    def _check_lengths(self, frame: polars.DataFrame) -> None:
+    def _check_lengths(self, frame: polars.DataFrame, piece: bytes) -> None:
         """polars fills short rows up silently: where the last column misses values, look whether it is there."""
-        if not len(frame) or (
-            frame.width and not any(series[-1:].null_count() or series.null_count() for series in frame)
-        ):
+        last = self.raw_names[-1].strip()
+        if last in frame.columns:
+            if not frame[last].null_count():
+                return
+        elif not any(frame.null_count().row(0)):
             return
-        if self.raw_names[-1].strip() in frame.columns and not frame[self.raw_names[-1].strip()].null_count():
-            return
-        if (wrong := self._ragged()) is not None:
+        rows = self._rows(io.StringIO(piece.decode("utf-8", "replace"), newline=""))
+        if any(row and len(row) != len(self.raw_names) for _, row in rows) and (wrong := self._ragged()) is not None:
             raise wrong
 
     def _told(self, error: Exception) -> DataError:
@@ -166,7 +124,7 @@ class Csv:
         text = str(error)
         if "utf-8" in text.lower():
             return wrong_encoding(self.path, self.form.encoding)
-        if "more fields" in text and (ragged := self._ragged()) is not None:
+        if ("more fields" in text or "n_extra" in text) and (ragged := self._ragged()) is not None:
             return ragged
         if "empty" in text.lower():
             return DataError(f"{self.path}: no rows below the header; give it data")
@@ -175,17 +133,18 @@ class Csv:
             return quote
         return DataError(f"{self.path}: cannot be read as CSV ({text.splitlines()[0]}); correct it")
 
-    def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """The line each row ends on, and its cells."""
-        with _open(self.path) as file:
-            text = io.TextIOWrapper(
-                file, self.form.encoding.replace("utf-8", "utf-8-sig"), errors="replace", newline=""
-            )
-            quoting = csv.QUOTE_MINIMAL if self.form.quote else csv.QUOTE_NONE
-            csv.field_size_limit(1 << 30)
-            reader = csv.reader(text, delimiter=self.separator, quotechar=self.form.quote or None, quoting=quoting)
-            for row in reader:
-                yield reader.line_num, row
+    def _rows(self, text: Iterable[str] | None = None) -> Iterator[tuple[int, list[str]]]:
+        """The line each row ends on, and its cells; of the whole file, or of a part of its text."""
+        if text is None:
+            with open_plain(self.path) as file:
+                encoding = self.form.encoding.replace("utf-8", "utf-8-sig")
+                yield from self._rows(io.TextIOWrapper(file, encoding, errors="replace", newline=""))
+            return
+        quoting = csv.QUOTE_MINIMAL if self.form.quote else csv.QUOTE_NONE
+        csv.field_size_limit(1 << 30)
+        reader = csv.reader(text, delimiter=self.separator, quotechar=self.form.quote or None, quoting=quoting)
+        for row in reader:
+            yield reader.line_num, row
 
     def _ragged(self) -> DataError | None:
         """The first row that has more or fewer cells than the header."""
@@ -240,7 +199,7 @@ def open_csv(path: Path, form: Form) -> Csv:
 def _head(path: Path, form: Form) -> str:
     """The first lines of a file."""
     try:
-        with _open(path) as file:
+        with open_plain(path) as file:
             start = file.read(4)
             if start[:2] in (b"\xff\xfe", b"\xfe\xff") and "16" not in form.encoding:
                 raise DataError(f"{path}: its text is UTF-16; say data.source.encoding: utf-16")
@@ -257,10 +216,8 @@ def _head(path: Path, form: Form) -> str:
         raise DataError(f"{path}: there is no such file; correct the path") from error
     except IsADirectoryError as error:
         raise DataError(f"{path}: this is a folder, wanted a file; name a file, or several as {path}/*.csv") from error
-    except (OSError, EOFError) as error:
-        raise DataError(
-            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); see to the file"
-        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unread(path, error) from error
     if not data.strip():
         raise DataError(f"{path}: the file is empty; give it data")
     encoding = "utf-8-sig" if form.encoding in ("utf-8", "utf8") else form.encoding
@@ -276,9 +233,26 @@ def _head(path: Path, form: Form) -> str:
         raise wrong_encoding(path, form.encoding) from None
 
 
+def _unread(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); see to the file")
+
+
+def _first_record(text: bytes, quote: bytes) -> int:
+    """Behind the first record that is not empty: the header."""
+    start = stop = 0
+    while stop < len(text):
+        stop = text.find(b"\n", stop) + 1 or len(text)
+        if quote and text.count(quote, start, stop) % 2:
+            continue
+        if text[start:stop].strip():
+            break
+        start = stop
+    return stop
+
+
 def wrong_encoding(path: Path, encoding: str) -> DataError:
     """Where the first byte stands that is none of the encoding."""
-    with _open(path) as file:
+    with open_plain(path) as file:
         for number, line in enumerate(file):
             try:
                 line.decode(encoding)
@@ -289,20 +263,6 @@ def wrong_encoding(path: Path, encoding: str) -> DataError:
                     "another encoding, say which, as data.source.encoding: cp1252 (Windows) or latin-1"
                 )
     return DataError(f"{path}: its text is not {encoding.upper()}; say data.source.encoding")
-
-
-def _open(path: Path) -> Any:
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if packed else path.open("rb")
-
-
-def _text(path: Path, encoding: str) -> str:
-    with _open(path) as file:
-        try:
-            return file.read().decode(encoding)
-        except UnicodeDecodeError:
-            raise wrong_encoding(path, encoding) from None
 
 
 def _separator(path: Path, head: str) -> str:

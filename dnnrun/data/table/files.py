@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dnnrun.data.table.csv import Csv, Form, open_csv
-from dnnrun.data.table.kinds import Kind, listed, near, typed
+from dnnrun.data.table.kinds import Kind, listed, near
+from dnnrun.data.table.parse import NotNumbers
+from dnnrun.data.table.pieces import Gathering, Pieces, common
+from dnnrun.data.table.records import Progress
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
     import polars
 
+    from dnnrun.data.room import Room
+
+ROWS = 1 << 16  # of a file whose columns have types, in a frame
 Format = Literal["csv", "parquet", "arrow"]
 SUFFIXES: dict[str, Format] = {
     ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow", ".ipc": "arrow", ".feather": "arrow",
@@ -56,30 +62,62 @@ class Table:
     names: tuple[str, ...]
     file: Csv | None  # None for a file whose columns have types
 
-    def read(self, wanted: Sequence[str], written: Sequence[str], types: Mapping[str, Kind]) -> polars.DataFrame:
-        """The columns `wanted`, typed; those in `written` as the file writes them. Raises DataError."""
-        if self.file is not None:
-            frame = self.file.read(wanted, written, types)
-        else:
-            import polars as pl
+    def read(
+        self,
+        wanted: Sequence[str],
+        written: Sequence[str],
+        types: Mapping[str, Kind],
+        room: Room | None = None,
+        progress: Progress | None = None,
+    ) -> Pieces:
+        """The columns `wanted`, typed; those in `written` as the file writes them. Raises DataError.
 
+        `room` is where its rows are kept, None for memory.
+        """
+        gathering = Gathering(room, types, written)
+        if self.file is None:
+            if room is None:
+                gathering.add(self._collected(wanted))
+            else:
+                for frame in self.scan(wanted, (), ROWS):
+                    gathering.add(frame)
+            return gathering.done(wanted, str(self.path))
+        texts = set[str]()
+        while True:
             try:
-                frame = _lazy(self.path).select(wanted).collect()
-            except (pl.exceptions.PolarsError, OSError) as error:
-                raise DataError(f"{self.path}: cannot be read ({_line(error)}); replace the file") from None
-        return typed(frame, types, str(self.path), written)
+                for frame in self.file.frames(wanted, written, types, texts, progress):
+                    gathering.add(frame)
+            except NotNumbers as error:  # the beginning of the file looked like numbers
+                texts |= error.columns
+                gathering.clear()
+                continue
+            return gathering.done(wanted, str(self.path))
 
     def scan(self, wanted: Sequence[str], numeric: Sequence[str], rows: int) -> Iterator[polars.DataFrame]:
-        """The columns `wanted` in batches of about so many rows, in order; of CSV `numeric` as numbers, else text."""
+        """The columns `wanted` in frames of some rows, in order; of CSV `numeric` as numbers, else text.
+
+        `rows` says about how many, of files whose columns have types.
+        """
         if self.file is not None:
-            yield from self.file.scan(wanted, numeric, rows)
+            yield from self.file.scan(wanted, numeric)
             return
         import polars as pl
 
         try:
             yield from _lazy(self.path).select(wanted).collect_batches(chunk_size=rows, maintain_order=True)
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(f"{self.path}: cannot be read ({_line(error)}); replace the file") from None
+            raise self._unread(error) from None
+
+    def _collected(self, wanted: Sequence[str]) -> polars.DataFrame:
+        import polars as pl
+
+        try:
+            return _lazy(self.path).select(wanted).collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._unread(error) from None
+
+    def _unread(self, error: Exception) -> DataError:
+        return DataError(f"{self.path}: cannot be read ({_line(error)}); replace the file")
 
 
 def open_table(path: Path, form: Form, otherwise: Format = "csv") -> Table:
@@ -132,25 +170,30 @@ def digest(paths: Sequence[Path]) -> list[str]:
         return list(threads.map(one, paths))
 
 
-def join(frames: Sequence[polars.DataFrame], paths: Sequence[Path]) -> polars.DataFrame:
+def join(tables: Sequence[Pieces], paths: Sequence[Path]) -> Pieces:
     """Files of one table below each other. Raises DataError where a column's type differs."""
     import polars as pl
 
-    if len(frames) == 1:
-        return frames[0]
-    first = frames[0]
-    for frame, path in zip(frames[1:], paths[1:], strict=True):
+    if len(tables) == 1:
+        return tables[0]
+    first, schemas = tables[0], [tables[0].schema]
+    for table, path in zip(tables[1:], paths[1:], strict=True):
+        own = {name: table.schema[name] for name in first.schema}
         for name, dtype in first.schema.items():
-            other = frame.schema[name]
-            both = (dtype, other)
-            if dtype != other and not all(kind.is_numeric() or kind == pl.Boolean for kind in both):
-                if any(f[name].null_count() == len(f) for f in (first, frame)):
-                    continue
-                raise DataError(
-                    f"{path}: the column {name!r} holds {_what(other)}, and in {paths[0]} it holds {_what(dtype)}; "
-                    f"make them alike, or say data.source.types: {{{name}: category}}"
-                )
-    return pl.concat(frames, how="vertical_relaxed")
+            both = (dtype, own[name])
+            if dtype != own[name] and not all(kind.is_numeric() or kind == pl.Boolean for kind in both):
+                empty = [not len(one.whole([name]).drop_nulls()) for one in (first, table)]
+                if not any(empty):
+                    raise DataError(
+                        f"{path}: the column {name!r} holds {_what(own[name])}, and in {paths[0]} it holds "
+                        f"{_what(dtype)}; make them alike, or say data.source.types: {{{name}: category}}"
+                    )
+                own[name] = dtype if empty[1] else own[name]
+                if empty[0]:
+                    schemas = [{**schema, name: own[name]} for schema in schemas]
+        schemas.append(own)
+    parts = [part for table in tables for part in table.parts]
+    return Pieces(parts, common(schemas), first.room)
 
 
 def _what(dtype: Any) -> str:

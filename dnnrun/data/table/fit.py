@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
     import polars
 
+    from dnnrun.data.table.pieces import Pieces
+
 TOGETHER = 64  # columns looked at in one go, so that no copy of a wide table is held
+CELLS = 1 << 24  # of a table on disk, looked at in one go
 DISTINCT = 1000  # a column of text with more different values than this is no category
 
 
@@ -28,17 +31,18 @@ class Fitted:
     notes: tuple[str, ...]
 
 
-def fit(frame: polars.DataFrame, rows: np.ndarray, options: Preprocessing, unused: Sequence[str]) -> Fitted:
-    """The preprocessing of a typed frame, learned from `rows` of it; constant and empty columns are left out, and said.
+def fit(table: Pieces, rows: np.ndarray, options: Preprocessing, unused: Sequence[str]) -> Fitted:
+    """The preprocessing of a typed table, learned from `rows` of it; constant and empty columns are left out, and said.
 
-    `unused` are names beside those of the frame. Raises DataError for text, for infinite numbers, for options of a
+    `unused` are names beside those of the table. Raises DataError for text, for infinite numbers, for options of a
     column that is not there, and where no column is left.
     """
-    _check_names(frame, options)
+    _check_names(table.columns, options)
     used: list[Column] = []
     constant, empty = [], []
-    for start in range(0, frame.width, TOGETHER):
-        part = frame[rows, start : start + TOGETHER]
+    together = TOGETHER if table.room is None else max(1, min(TOGETHER, CELLS // len(table)))
+    for start in range(0, table.width, together):
+        part = table.whole(table.columns[start : start + together], rows)
         for series, facts in zip(part.get_columns(), _facts(part), strict=True):
             column = _fit_column(series, facts, options.of(series.name))
             if column is None:
@@ -144,11 +148,11 @@ def _category(series: polars.Series, missing: int, options: ColumnOptions) -> Ca
     return Category(series.name, tuple(sorted(kept)), tuple(sorted(rare)), missing > 0)
 
 
-def _check_names(frame: polars.DataFrame, options: Preprocessing) -> None:
+def _check_names(names: Sequence[str], options: Preprocessing) -> None:
     for name in options.columns:
-        if name not in frame.columns:
-            meant = near(name, frame.columns)
-            hint = f"did you mean {meant!r}?" if meant else f"there are {listed(frame.columns)}"
+        if name not in names:
+            meant = near(name, names)
+            hint = f"did you mean {meant!r}?" if meant else f"there are {listed(names)}"
             raise DataError(f"data.preprocessing.columns: there is no column {name!r}; {hint}")
 
 
@@ -156,18 +160,22 @@ def is_text(series: polars.Series) -> bool:
     """Whether a column holds too many different texts to be categories."""
     import polars as pl
 
-    if series.dtype != pl.String:
+    if series.dtype not in (pl.String, pl.Categorical):
         return False
     there, distinct = len(series) - series.null_count(), series.drop_nulls().n_unique()
     return distinct > DISTINCT or (there >= 50 and distinct > there / 2)
 
 
-def check_text(frame: polars.DataFrame, categories: Sequence[str] = ()) -> None:
+def _column(table: Pieces, name: str) -> polars.Series:
+    return table.whole([name]).to_series()
+
+
+def check_text(table: Pieces, categories: Sequence[str] = ()) -> None:
     """Raises DataError where a column, but for `categories`, holds text rather than categories."""
     found = []
-    for series in frame.get_columns():
-        if series.name not in categories and is_text(series):
-            found.append((series.name, series.drop_nulls().n_unique()))
+    for name, dtype in table.schema.items():
+        if name not in categories and kind_of(dtype) == "category" and is_text(series := _column(table, name)):
+            found.append((name, series.drop_nulls().n_unique()))
     if found:
         several = len(found) > 1
         names = ", ".join(name for name, _ in found)
@@ -175,7 +183,7 @@ def check_text(frame: polars.DataFrame, categories: Sequence[str] = ()) -> None:
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
         one = found[0][0]
         raise DataError(
-            f"the column{'s' * several} {told}{more} of {len(frame):,} rows "
+            f"the column{'s' * several} {told}{more} of {len(table):,} rows "
             f"{'hold' if several else 'holds'} text, which is not read; leave {'them' if several else 'it'} out with "
             f"data.source.ignore: [{names}], or take it as categories with data.source.types: {{{one}: category}}"
         )

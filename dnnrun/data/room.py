@@ -1,0 +1,157 @@
+"""Room on disk for rows that are more than memory holds; what is written there is gone with the process."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import socket
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from dnnrun.errors import DataError
+
+BUCKET = 1 << 26  # bytes of rows that are put in order at a time, in memory
+
+
+class Room:
+    """A folder of its own in `folder`. Leavings of processes that were killed are cleared away when one is made.
+
+    Raises DataError where nothing can be written there.
+    """
+
+    def __init__(self, folder: Path):
+        host = socket.gethostname()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for left in folder.glob(f"{host}-*"):
+                process = left.name.removeprefix(f"{host}-").partition("-")[0]
+                if process.isdecimal() and not _alive(int(process)):
+                    shutil.rmtree(left, ignore_errors=True)
+            self.folder = Path(tempfile.mkdtemp(prefix=f"{host}-{os.getpid()}-", dir=folder))
+        except OSError as error:
+            raise DataError(
+                f"data.stream: {folder}: rows cannot be kept there ({error.strerror}); name another folder with "
+                "DNNRUN_CACHE"
+            ) from error
+        self.number = 0
+        weakref.finalize(self, shutil.rmtree, self.folder, True)
+
+    def file(self) -> Path:
+        """The name of a new file."""
+        self.number += 1
+        return self.folder / f"{self.number:06d}"
+
+    def check(self, size: int) -> None:
+        """Raise DataError where less than so many bytes are free."""
+        free = shutil.disk_usage(self.folder).free
+        if size > free:
+            raise DataError(
+                f"data.stream: the rows take {size / 2**30:,.1f} GiB on disk, and {free / 2**30:,.1f} GiB are free in "
+                f"{self.folder.parent}; name another folder with DNNRUN_CACHE, or make room"
+            )
+
+
+class Placing(Protocol):
+    """Where rows are put, in any order, each at its place."""
+
+    def put(self, places: np.ndarray, rows: np.ndarray) -> None: ...
+
+    def done(self) -> np.ndarray: ...
+
+
+class InMemory:
+    """An array (rows, width) that begins where a CPU's XLA takes it without a copy: at a multiple of 64 bytes.
+
+    It takes memory page by page as rows are put there, not at once.
+    """
+
+    def __init__(self, rows: int, width: int, dtype: Any):
+        size = rows * width * np.dtype(dtype).itemsize
+        memory = np.frombuffer(mmap.mmap(-1, max(size, 1)), np.uint8)
+        self.array = memory[:size].view(dtype).reshape(rows, width)
+
+    def put(self, places: np.ndarray, rows: np.ndarray) -> None:
+        self.array[places] = rows
+
+    def done(self) -> np.ndarray:
+        return self.array
+
+
+class OnDisk:
+    """The same in a file that is mapped: rows are dealt out to buckets as they come, and each bucket put in order."""
+
+    def __init__(self, room: Room, rows: int, width: int, dtype: Any):
+        self.room, self.shape, self.dtype = room, (rows, width), np.dtype(dtype)
+        self.each = max(1, BUCKET // max(1, width * self.dtype.itemsize))
+        room.check(rows * width * self.dtype.itemsize * 2)
+        self.buckets = [(room.file(), room.file()) for _ in range(-(-rows // self.each))]
+        self.waiting: list[tuple[np.ndarray, np.ndarray]] = []
+        self.size = 0
+
+    def put(self, places: np.ndarray, rows: np.ndarray) -> None:
+        self.waiting.append((places, np.array(rows, self.dtype)))
+        self.size += self.waiting[-1][1].nbytes
+        if self.size >= BUCKET:
+            self._deal()
+
+    def done(self) -> np.ndarray:
+        self._deal()
+        path = self.room.file()
+        with path.open("wb") as file:
+            for bucket in self._sorted():
+                file.write(np.ascontiguousarray(bucket).data)
+        found = np.memmap(path, self.dtype, "r", shape=self.shape)
+        path.unlink()  # the rows stay until nothing maps them any more
+        return found
+
+    def _deal(self) -> None:
+        if not self.waiting:
+            return
+        places = np.concatenate([places for places, _ in self.waiting])
+        rows = np.concatenate([rows for _, rows in self.waiting])
+        self.waiting, self.size = [], 0
+        order = np.argsort(places, kind="stable")
+        bounds = np.searchsorted(places[order], np.arange(len(self.buckets) + 1) * self.each)
+        for (where, what), start, stop in zip(self.buckets, bounds[:-1], bounds[1:], strict=True):
+            if start < stop:
+                mine = order[start:stop]
+                for path, values in ((where, places[mine].astype(np.int64)), (what, rows[mine])):
+                    with path.open("ab") as file:
+                        file.write(values.data)
+
+    def _sorted(self) -> Iterator[np.ndarray]:
+        for number, (where, what) in enumerate(self.buckets):
+            first = number * self.each
+            rows = np.empty((min(self.each, self.shape[0] - first), self.shape[1]), self.dtype)
+            if where.exists():
+                rows[np.fromfile(where, np.int64) - first] = np.fromfile(what, self.dtype).reshape(-1, self.shape[1])
+                where.unlink()
+                what.unlink()
+            yield rows
+
+
+def release(rows: np.ndarray) -> None:
+    """Let go of the memory that a mapped file's rows took when they were looked at."""
+    base: Any = rows
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap) and (mapped := getattr(base, "_mmap", None)) is not None:
+            if hasattr(mmap, "MADV_DONTNEED"):
+                mapped.madvise(mmap.MADV_DONTNEED)
+            return
+        base = base.base
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

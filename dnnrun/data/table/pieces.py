@@ -1,0 +1,212 @@
+"""The columns of a table as frames of some rows each, in memory, or on disk where they would be too much for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dnnrun.data.table.kinds import Kind, typed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars
+
+    from dnnrun.data.room import Room
+
+LARGE = 1 << 26  # bytes that are gathered before they go to disk
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows: the columns of `frame`, and those of an Arrow file."""
+
+    rows: int
+    frame: polars.DataFrame
+    file: Path | None = None
+
+    def load(self, names: Sequence[str]) -> polars.DataFrame:
+        """The columns of these names, in that order."""
+        if self.file is None:
+            return self.frame if self.frame.columns == list(names) else self.frame.select(names)
+        import polars as pl
+
+        here = [name for name in names if name in self.frame.columns]
+        stored = [name for name in names if name not in here]
+        if not stored:
+            return self.frame.select(here)
+        found = pl.read_ipc(self.file, columns=stored)
+        return found.hstack(self.frame.select(here)).select(names) if here else found.select(names)
+
+
+class Pieces:
+    """A table. `schema` gives its columns in their order, and their types, which those of single parts fit into."""
+
+    def __init__(self, parts: Sequence[Part], schema: Mapping[str, Any], room: Room | None = None):
+        self.parts, self.schema, self.room = list(parts), dict(schema), room
+        self.rows = sum(part.rows for part in self.parts)
+
+    def __len__(self) -> int:
+        return self.rows
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.schema)
+
+    @property
+    def width(self) -> int:
+        return len(self.schema)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows, self.width
+
+    def select(self, names: Sequence[str]) -> Pieces:
+        """These columns, in that order."""
+        return Pieces(self.parts, {name: self.schema[name] for name in names}, self.room)
+
+    def drop(self, name: str) -> Pieces:
+        return self.select([other for other in self.schema if other != name])
+
+    def whole(self, names: Sequence[str] | None = None, rows: np.ndarray | None = None) -> polars.DataFrame:
+        """These columns, or all, as one frame in memory; of all rows, or of these in their order."""
+        import polars as pl
+
+        names = self.columns if names is None else list(names)
+        frame = pl.concat([self._typed(part.load(names)) for part in self.parts], rechunk=False)
+        return frame if rows is None else frame[rows]
+
+    def frames(self, names: Sequence[str] | None = None, drain: bool = False) -> Iterator[tuple[int, polars.DataFrame]]:
+        """Frames of these columns, or all, one after the other, each with the number of its first row.
+
+        `drain` lets go of each after its turn, with all of its columns.
+        """
+        names = self.columns if names is None else names
+        first, at = 0, 0
+        while at < len(self.parts):
+            part = self.parts[at]
+            yield first, self._typed(part.load(names))
+            first += part.rows
+            if drain:
+                if part.file is not None:
+                    part.file.unlink()
+                del self.parts[at], part
+            else:
+                at += 1
+
+    def filtered(self, keep: np.ndarray) -> Pieces:
+        """The rows where `keep` is true."""
+        found, first = [], 0
+        for part in self.parts:
+            mask = keep[first : first + part.rows]
+            first += part.rows
+            if not mask.all():
+                if part.file is not None:
+                    import polars as pl
+
+                    pl.read_ipc(part.file).filter(mask).write_ipc(part.file)
+                frame = part.frame.filter(mask) if part.frame.width else part.frame
+                part = Part(int(mask.sum()), frame, part.file)
+            found.append(part)
+        return Pieces(found, self.schema, self.room)
+
+    def _typed(self, frame: polars.DataFrame) -> polars.DataFrame:
+        """A frame of some rows with the types of all."""
+        wrong = {name: self.schema[name] for name, dtype in frame.schema.items() if dtype != self.schema[name]}
+        return frame.cast(wrong) if wrong else frame  # type: ignore[arg-type]
+
+
+class Gathering:
+    """Takes the raw frames of a file and makes a table of them.
+
+    With a `room` no more than some of the numbers are in memory, and of texts what different ones there are.
+    """
+
+    def __init__(self, room: Room | None, types: Mapping[str, Kind], written: Sequence[str]):
+        self.room, self.types, self.written = room, types, written
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin again."""
+        self.rows: list[int] = []
+        self.numbers: list[polars.DataFrame | Path] = []
+        self.others: list[polars.DataFrame] = []
+        self.dtypes: list[dict[str, Any]] = []
+        self.waiting: list[polars.DataFrame] = []
+        self.count = 0
+
+    def add(self, frame: polars.DataFrame) -> None:
+        """The next rows: numbers, and what is not known yet."""
+        import polars as pl
+
+        numbers = [name for name, dtype in frame.schema.items() if dtype.is_numeric() and self._is_number(name)]
+        others = frame.drop(numbers)
+        self.others.append(others if self.room is None else others.with_columns(pl.col(pl.String).cast(pl.Categorical)))
+        count, frame = len(frame), frame.select(numbers)
+        if self.waiting and frame.schema != self.waiting[0].schema:
+            self._store()
+        self.waiting.append(frame)
+        self.count += count
+        if self.room is None or sum(part.estimated_size() for part in self.waiting) > LARGE:
+            self._store()
+
+    def done(self, names: Sequence[str], where: str) -> Pieces:
+        """The table, its columns typed, in the order of `names`. Raises DataError for values that do not fit."""
+        import polars as pl
+
+        if self.waiting:
+            self._store()
+        others = pl.concat(self.others, how="vertical_relaxed", rechunk=False)
+        self.others = []
+        known = pl.DataFrame([self._typed(others.select(name), where) for name in others.columns])
+        schema = {**known.schema, **common(self.dtypes)}
+        parts, first = [], 0
+        for rows, numbers in zip(self.rows, self.numbers, strict=True):
+            own = known.slice(first, rows)
+            first += rows
+            if isinstance(numbers, Path):
+                parts.append(Part(rows, own, numbers))
+            else:
+                parts.append(Part(rows, _beside(numbers, own)))
+        return Pieces(parts, {name: schema[name] for name in names}, self.room)
+
+    def _is_number(self, name: str) -> bool:
+        return name not in self.written and self.types.get(name) in (None, "number")
+
+    def _typed(self, column: polars.DataFrame, where: str) -> polars.Series:
+        import polars as pl
+
+        if self.room is None:
+            return typed(column, self.types, where, self.written).to_series()
+        found = typed(column.cast({pl.Categorical: pl.String}), self.types, where, self.written).to_series()
+        keep = found.dtype == pl.String and found.name not in self.written
+        return found.cast(pl.Categorical) if keep else found
+
+    def _store(self) -> None:
+        import polars as pl
+
+        frame = pl.concat(self.waiting, rechunk=False)
+        self.rows.append(self.count)
+        self.waiting, self.count = [], 0
+        self.dtypes.append(dict(frame.schema))
+        if self.room is None or not frame.width:
+            self.numbers.append(frame)
+            return
+        path = self.room.file()
+        self.room.check(2 * int(frame.estimated_size()))
+        frame.write_ipc(path)
+        self.numbers.append(path)
+
+
+def common(schemas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The types that frames of these types fit into. Raises polars' SchemaError where there are none."""
+    import polars as pl
+
+    empty = [pl.DataFrame(schema=dict(schema)) for schema in schemas]
+    return dict(pl.concat(empty, how="vertical_relaxed").schema)
+
+
+def _beside(left: polars.DataFrame, right: polars.DataFrame) -> polars.DataFrame:
+    """The columns of both; a frame without columns has no rows."""
+    return left.hstack(right) if left.width and right.width else left if left.width else right

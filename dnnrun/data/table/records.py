@@ -1,0 +1,76 @@
+"""The bytes of a file of separated values in pieces of whole records, so that no more than some of them are held."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+PIECE = 1 << 22  # bytes
+
+Progress = Callable[[int], None]  # called with the bytes of the file that are done
+
+
+def open_plain(path: Path) -> Any:
+    """The file for reading bytes, unpacked where it is gzip."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else path.open("rb")
+
+
+def records(path: Path, encoding: str, quote: str, progress: Progress | None = None) -> Iterator[bytes]:
+    """Pieces of the file as UTF-8, of about 8 MB, each ending where a record does; the last one where the file does.
+
+    A line end between two quotes ends no record. The next piece is read while the caller has one. Raises
+    UnicodeDecodeError for bytes of another encoding than said, OSError, EOFError and zlib.error for a damaged file.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="records") as thread:
+        made = _pieces(path, encoding, quote.encode(), progress)
+        coming = thread.submit(next, made, None)
+        while (piece := coming.result()) is not None:
+            coming = thread.submit(next, made, None)
+            yield piece
+
+
+def _pieces(path: Path, encoding: str, quote: bytes, progress: Progress | None) -> Iterator[bytes]:
+    decoder = None if encoding in ("utf-8", "utf8") else codecs.getincrementaldecoder(encoding)()
+    rest, marked = b"", False
+    with open_plain(path) as file:
+        while data := file.read(PIECE):
+            if decoder is not None:
+                data = decoder.decode(data).encode()
+            if not marked:
+                data, marked = data.removeprefix(codecs.BOM_UTF8), True
+            if progress is not None:
+                progress(_place(file))
+            cut = _end(data, quote, rest.count(quote) % 2 if quote else 0)
+            if not cut:
+                rest += data
+                continue
+            yield rest + data[:cut]
+            rest = data[cut:]
+        if decoder is not None:
+            rest += decoder.decode(b"", True).encode()
+    if rest:
+        yield rest
+
+
+def _place(file: Any) -> int:
+    """How far the file is read, in bytes as it lies on disk."""
+    return cast(Any, file.fileobj).tell() if isinstance(file, gzip.GzipFile) else file.tell()
+
+
+def _end(data: bytes, quote: bytes, opened: int) -> int:
+    """Behind the last line end of `data` that no quote encloses, 0 where there is none; `opened`: it begins in one."""
+    cut = data.rfind(b"\n") + 1
+    if not quote:
+        return cut
+    inside = (opened + data.count(quote, 0, cut)) % 2
+    while cut and inside:
+        before = data.rfind(b"\n", 0, cut - 1) + 1
+        inside = (inside + data.count(quote, before, cut)) % 2
+        cut = before
+    return cut
