@@ -159,11 +159,9 @@ class Columns:
         import polars
 
         names = self._numeric.names
-        schema = frame.schema
-        if all(schema[name] in (polars.Float32, polars.Int16) for name in names):
-            frame = frame if names == frame.columns else frame.select(names)
-            whole = frame.cast({polars.Int16: polars.Float32}) if polars.Int16 in frame.dtypes else frame
-            return whole.to_numpy(order="c")
+        own = frame if names == frame.columns else frame.select(names)
+        if set(own.dtypes) <= {polars.Float32, polars.Int16}:
+            return own.to_numpy(order="c").astype(np.float32, copy=False)
         return numbers(frame, names).to_numpy(order="c")
 
     def _numbers(self, values: np.ndarray, out: np.ndarray, where: str, first: int) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dnnrun.data.table.csv import Csv, Form, open_csv
 from dnnrun.data.table.kinds import Kind, listed, near
 from dnnrun.data.table.parse import NotNumbers
-from dnnrun.data.table.pieces import Gathering, Pieces, common
-from dnnrun.data.table.records import Progress
+from dnnrun.data.table.pieces import Gathering, Pieces, casts, common
+from dnnrun.data.table.records import Progress, ahead
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -96,10 +96,10 @@ class Table:
     def scan(self, wanted: Sequence[str], numeric: Sequence[str], rows: int) -> Iterator[polars.DataFrame]:
         """The columns `wanted` in frames of some rows, in order; of CSV `numeric` as numbers, else text.
 
-        `rows` says about how many, of files whose columns have types.
+        `rows` says about how many, of files whose columns have types. The next ones are read while the caller has one.
         """
         if self.file is not None:
-            yield from self.file.scan(wanted, numeric)
+            yield from ahead(self.file.scan(wanted, numeric))
             return
         import polars as pl
 
@@ -192,8 +192,11 @@ def join(tables: Sequence[Pieces], paths: Sequence[Path]) -> Pieces:
                 if empty[0]:
                     schemas = [{**schema, name: own[name]} for schema in schemas]
         schemas.append(own)
-    parts = [part for table in tables for part in table.parts]
-    return Pieces(parts, common(schemas), first.room)
+    schema = common(schemas)
+    parts = [
+        replace(part, casts={**part.casts, **casts(table.schema, schema)}) for table in tables for part in table.parts
+    ]
+    return Pieces(parts, schema, first.room)
 
 
 def _what(dtype: Any) -> str:

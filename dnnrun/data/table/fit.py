@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dnnrun.data.table.columns import Category, Column, Columns, Numeric
-from dnnrun.data.table.kinds import kind_of, listed, near, numbers
+from dnnrun.data.table.kinds import as_floats, kind_of, listed, near, numbers
 from dnnrun.data.table.options import ColumnOptions, Constant, Preprocessing
 from dnnrun.errors import DataError
 
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
     from dnnrun.data.table.pieces import Pieces
 
-TOGETHER = 64  # columns looked at in one go, so that no copy of a wide table is held
-CELLS = 1 << 24  # of a table on disk, looked at in one go
+BLOCK = 2048  # rows looked at in one go
+EMPTY, SAME = "no training row has a value", "it is the same in all training rows"
 DISTINCT = 1000  # a column of text with more different values than this is no category
+
+
+Values = Callable[[], "polars.Series"]
 
 
 @dataclass(frozen=True)
@@ -37,93 +40,129 @@ def fit(table: Pieces, rows: np.ndarray, options: Preprocessing, unused: Sequenc
     `unused` are names beside those of the table. Raises DataError for text, for infinite numbers, for options of a
     column that is not there, and where no column is left.
     """
+    import numpy as np
+
     _check_names(table.columns, options)
+    learned = np.zeros(len(table), bool)
+    learned[rows] = True
+    facts = _facts(table, learned)
     used: list[Column] = []
     constant, empty = [], []
-    together = TOGETHER if table.room is None else max(1, min(TOGETHER, CELLS // len(table)))
-    for start in range(0, table.width, together):
-        part = table.whole(table.columns[start : start + together], rows)
-        for series, facts in zip(part.get_columns(), _facts(part), strict=True):
-            column = _fit_column(series, facts, options.of(series.name))
-            if column is None:
-                (empty if facts["missing"] == len(rows) else constant).append(series.name)
-            else:
-                used.append(column)
-    notes = [
-        f"left out, as {what}: {listed(names)}"
-        for what, names in (("no training row has a value", empty), ("it is the same in all training rows", constant))
-        if names
-    ]
+    for name in table.columns:
+
+        def values(name: str = name) -> polars.Series:
+            return table.whole([name], learned).to_series().rechunk()
+
+        column = _fit_column(name, kind_of(table.schema[name]), values, facts.get(name), len(rows), options.of(name))
+        if isinstance(column, str):
+            (empty if column == EMPTY else constant).append(name)
+        else:
+            used.append(column)
+    notes = [f"left out, as {what}: {listed(names)}" for what, names in ((EMPTY, empty), (SAME, constant)) if names]
     if not used:
         raise DataError(f"no column is left to learn from ({'; '.join(notes) or 'there is none beside the target'})")
     return Fitted(Columns(tuple(used), (*unused, *empty, *constant)), tuple(notes))
 
 
-def _facts(part: polars.DataFrame) -> list[dict[str, Any]]:
-    """Of each column: missing, and of numbers mean, deviation, min, max, median (where some are missing)."""
-    import polars as pl
+@dataclass(frozen=True)
+class Facts:
+    """Of a column of numbers: how many values are missing, and what the others come to."""
 
-    numeric = [name for name, kind in part.schema.items() if kind_of(kind) != "category"]
-    whole = numbers(part, numeric)
-    of = {
-        "mean": whole.select(pl.all().mean()),
-        "deviation": whole.select(pl.all().std(ddof=0)),
-        "min": whole.select(pl.all().min()),
-        "max": whole.select(pl.all().max()),
-    }
-    found: list[dict[str, Any]] = []
-    for series in part.get_columns():
-        facts: dict[str, Any] = {"missing": series.null_count()}
-        if series.name in whole.columns:
-            facts["missing"] = whole[series.name].null_count()
-            facts |= {what: values[series.name].item() for what, values in of.items()}
-            if facts["missing"]:
-                facts["median"] = whole[series.name].median()
-        found.append(facts)
-    return found
+    missing: int
+    mean: float
+    deviation: float
+    least: float
+    most: float
 
 
-def _fit_column(series: polars.Series, facts: dict[str, Any], options: ColumnOptions) -> Column | None:
-    kind = kind_of(series.dtype)
-    if kind == "category":
-        return _category(series, facts["missing"], options)
-    if facts["missing"] == len(series):
-        return None
-    if not all(math.isfinite(facts[name]) for name in ("min", "max")):
-        raise DataError(
-            f"the column {series.name!r} holds {facts['min'] if math.isinf(facts['min']) else facts['max']:g}; "
-            "correct it, or leave it empty"
-        )
-    indicator = bool(options.indicator) and facts["missing"] > 0
-    if facts["min"] == facts["max"] and not indicator:
-        return None
-    return _numeric(series, facts, options, kind, indicator)
+def _facts(table: Pieces, learned: np.ndarray) -> dict[str, Facts]:
+    """Of each column of numbers, over the rows `learned`; the same however the table lies in pieces.
+
+    Means and deviations of blocks of rows are put together as by Chan, Golub and LeVeque, "Updating formulae and a
+    pairwise algorithm for computing sample variances" (1979).
+    """
+    import numpy as np
+
+    names = [name for name, dtype in table.schema.items() if kind_of(dtype) != "category"]
+    if not names:
+        return {}
+    count, mean, squares = (np.zeros(len(names)) for _ in range(3))
+    least, most = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    for first, frame in table.blocks(names, BLOCK):
+        mine = learned[first : first + len(frame)]
+        x = as_floats(frame, names)
+        x = x if mine.all() else x[mine]
+        if not len(x):
+            continue
+        with np.errstate(invalid="ignore", over="ignore"):
+            there = np.full(len(names), len(x), np.float64)
+            total, low, high = x.sum(0), x.min(0), x.max(0)
+            if np.isnan(total).any():
+                absent = np.isnan(x)
+                there -= absent.sum(0)
+                low, high = np.where(absent, np.inf, x).min(0), np.where(absent, -np.inf, x).max(0)
+                total = np.where(absent, 0, x).sum(0)
+            own = total / np.maximum(there, 1)
+            away = x - own
+            if (there < len(x)).any():
+                away = np.where(np.isnan(x), 0, away)
+            both = np.maximum(count + there, 1)
+            step = own - mean
+            squares += np.einsum("ij,ij->j", away, away) + step * step * count * there / both
+            mean += step * there / both
+        count += there
+        least, most = np.minimum(least, low), np.maximum(most, high)
+    deviation = np.sqrt(squares / np.maximum(count, 1))
+    missing = (int(learned.sum()) - count).astype(int)
+    told = zip(missing, mean, deviation, least, most, strict=True)
+    return {name: Facts(int(one[0]), *map(float, one[1:])) for name, one in zip(names, told, strict=True)}
 
 
-def _numeric(
-    series: polars.Series, facts: dict[str, Any], options: ColumnOptions, kind: str, indicator: bool
-) -> Numeric:
+def _fit_column(
+    name: str, kind: str, values: Values, facts: Facts | None, rows: int, options: ColumnOptions
+) -> Column | str:
+    """The column, or why it is none: EMPTY or SAME."""
+    if facts is None:
+        series = values()
+        missing = series.null_count()
+        return _category(series, missing, options) or (EMPTY if missing == rows else SAME)
+    if facts.missing == rows:
+        return EMPTY
+    if not math.isfinite(facts.least) or not math.isfinite(facts.most):
+        wrong = facts.least if math.isinf(facts.least) else facts.most
+        raise DataError(f"the column {name!r} holds {wrong:g}; correct it, or leave it empty")
+    indicator = bool(options.indicator) and facts.missing > 0
+    if facts.least == facts.most and not indicator:
+        return SAME
+    return _numeric(name, values, facts, options, kind, indicator)
+
+
+def _numeric(name: str, values: Values, facts: Facts, options: ColumnOptions, kind: str, indicator: bool) -> Numeric:
     assert options.numeric is not None
-    fill = _fill(facts, options)
+    fill = _fill(values, facts, options)
     scale = "none" if kind == "boolean" else options.numeric
     offset, factor = 0.0, 1.0
     if scale == "min_max":
-        offset, factor = facts["min"], _over(facts["max"] - facts["min"])
+        offset, factor = facts.least, _over(facts.most - facts.least)
     elif scale == "standardize":
-        offset, factor = facts["mean"], _over(0.0 if facts["min"] == facts["max"] else facts["deviation"])
+        offset, factor = facts.mean, _over(0.0 if facts.least == facts.most else facts.deviation)
     elif scale == "log":
-        plain = numbers(series.to_frame(), [series.name]).to_series()
+        plain = _plain(values())
         logs = plain.sign() * plain.abs().log1p()
         offset, factor = float(logs.mean()), _over(float(logs.std(ddof=0)))  # pyright: ignore[reportArgumentType]
-    return Numeric(series.name, kind, scale, float(offset), factor, fill, indicator)
+    return Numeric(name, kind, scale, float(offset), factor, fill, indicator)
 
 
-def _fill(facts: dict[str, Any], options: ColumnOptions) -> float:
+def _fill(values: Values, facts: Facts, options: ColumnOptions) -> float:
     if isinstance(options.missing, Constant):
         return options.missing.constant
-    if options.missing == "median" and "median" in facts:
-        return float(facts["median"])
-    return float(facts["mean"])
+    if options.missing == "median" and facts.missing:
+        return float(_plain(values()).median())  # pyright: ignore[reportArgumentType]
+    return facts.mean
+
+
+def _plain(series: polars.Series) -> polars.Series:
+    return numbers(series.to_frame(), [series.name]).to_series()
 
 
 def _over(value: float) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars
 
 Kind = Literal["number", "boolean", "date", "category"]
@@ -57,6 +58,17 @@ def numbers(frame: polars.DataFrame, names: Sequence[str]) -> polars.DataFrame:
     if all(schema[name].is_numeric() for name in names):  # many columns as one expression: a hundred times faster
         return frame.select(pl.col(names).cast(pl.Float64).fill_nan(None))
     return frame.select(number(name) for name in names)
+
+
+def as_floats(frame: polars.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """These columns as `numbers` has them, (rows, columns); NaN where one is missing."""
+    import numpy as np
+    import polars as pl
+
+    own = frame if list(names) == frame.columns else frame.select(names)
+    if set(own.dtypes) <= {pl.Float32, pl.Int16}:
+        return own.to_numpy(order="c").astype(np.float64)
+    return numbers(own, names).to_numpy(order="c")
 
 
 def typed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +20,20 @@ LARGE = 1 << 26  # bytes that are gathered before they go to disk
 
 @dataclass(frozen=True)
 class Part:
-    """Some rows: the columns of `frame`, and those of an Arrow file."""
+    """Some rows: the columns of `frame`, and those of an Arrow file; `casts` are types that differ from the table's."""
 
     rows: int
     frame: polars.DataFrame
     file: Path | None = None
+    casts: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self, names: Sequence[str]) -> polars.DataFrame:
-        """The columns of these names, in that order."""
+        """The columns of these names, in that order, with the table's types."""
+        frame = self._plain(names)
+        casts = {name: self.casts[name] for name in names if name in self.casts} if self.casts else None
+        return frame.cast(casts) if casts else frame  # type: ignore[arg-type]
+
+    def _plain(self, names: Sequence[str]) -> polars.DataFrame:
         if self.file is None:
             return self.frame if self.frame.columns == list(names) else self.frame.select(names)
         import polars as pl
@@ -46,6 +52,7 @@ class Pieces:
     def __init__(self, parts: Sequence[Part], schema: Mapping[str, Any], room: Room | None = None):
         self.parts, self.schema, self.room = list(parts), dict(schema), room
         self.rows = sum(part.rows for part in self.parts)
+        self.joined: polars.DataFrame | None = None
 
     def __len__(self) -> int:
         return self.rows
@@ -70,12 +77,17 @@ class Pieces:
         return self.select([other for other in self.schema if other != name])
 
     def whole(self, names: Sequence[str] | None = None, rows: np.ndarray | None = None) -> polars.DataFrame:
-        """These columns, or all, as one frame in memory; of all rows, or of these in their order."""
+        """These columns, or all, as one frame in memory; of all rows, or of those where `rows` is true."""
         import polars as pl
 
         names = self.columns if names is None else list(names)
-        frame = pl.concat([self._typed(part.load(names)) for part in self.parts], rechunk=False)
-        return frame if rows is None else frame[rows]
+        if self.room is not None:
+            frame = pl.concat([part.load(names) for part in self.parts], rechunk=False)
+        else:
+            if self.joined is None:  # no copy
+                self.joined = pl.concat([part.load(self.columns) for part in self.parts], rechunk=False)
+            frame = self.joined.select(names)
+        return frame if rows is None else frame.filter(rows)
 
     def frames(self, names: Sequence[str] | None = None, drain: bool = False) -> Iterator[tuple[int, polars.DataFrame]]:
         """Frames of these columns, or all, one after the other, each with the number of its first row.
@@ -83,10 +95,12 @@ class Pieces:
         `drain` lets go of each after its turn, with all of its columns.
         """
         names = self.columns if names is None else names
+        if drain:
+            self.joined = None
         first, at = 0, 0
         while at < len(self.parts):
             part = self.parts[at]
-            yield first, self._typed(part.load(names))
+            yield first, part.load(names)
             first += part.rows
             if drain:
                 if part.file is not None:
@@ -94,6 +108,21 @@ class Pieces:
                 del self.parts[at], part
             else:
                 at += 1
+
+    def blocks(self, names: Sequence[str], rows: int) -> Iterator[tuple[int, polars.DataFrame]]:
+        """Frames as `frames` gives them, but of so many rows each, the last one apart."""
+        import polars as pl
+
+        first, rest = 0, None
+        for _, frame in self.frames(names):
+            frame = frame if rest is None else pl.concat([rest, frame], rechunk=False)
+            whole = len(frame) // rows * rows
+            for start in range(0, whole, rows):
+                yield first + start, frame.slice(start, rows)
+            first += whole
+            rest = frame.slice(whole)
+        if rest is not None and len(rest):
+            yield first, rest
 
     def filtered(self, keep: np.ndarray) -> Pieces:
         """The rows where `keep` is true."""
@@ -107,14 +136,9 @@ class Pieces:
 
                     pl.read_ipc(part.file).filter(mask).write_ipc(part.file)
                 frame = part.frame.filter(mask) if part.frame.width else part.frame
-                part = Part(int(mask.sum()), frame, part.file)
+                part = replace(part, rows=int(mask.sum()), frame=frame)
             found.append(part)
         return Pieces(found, self.schema, self.room)
-
-    def _typed(self, frame: polars.DataFrame) -> polars.DataFrame:
-        """A frame of some rows with the types of all."""
-        wrong = {name: self.schema[name] for name, dtype in frame.schema.items() if dtype != self.schema[name]}
-        return frame.cast(wrong) if wrong else frame  # type: ignore[arg-type]
 
 
 class Gathering:
@@ -169,7 +193,8 @@ class Gathering:
                 parts.append(Part(rows, own, numbers))
             else:
                 parts.append(Part(rows, _beside(numbers, own)))
-        return Pieces(parts, {name: schema[name] for name in names}, self.room)
+        cast = [replace(part, casts=casts(own, schema)) for part, own in zip(parts, self.dtypes, strict=True)]
+        return Pieces(cast, {name: schema[name] for name in names}, self.room)
 
     def _is_number(self, name: str) -> bool:
         return name not in self.written and self.types.get(name) in (None, "number")
@@ -203,8 +228,15 @@ def common(schemas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The types that frames of these types fit into. Raises polars' SchemaError where there are none."""
     import polars as pl
 
+    if all(schema == schemas[0] for schema in schemas[1:]):
+        return dict(schemas[0])
     empty = [pl.DataFrame(schema=dict(schema)) for schema in schemas]
     return dict(pl.concat(empty, how="vertical_relaxed").schema)
+
+
+def casts(own: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The types of `wanted` that are not those of `own`."""
+    return {name: wanted[name] for name, dtype in own.items() if dtype != wanted[name]}
 
 
 def _beside(left: polars.DataFrame, right: polars.DataFrame) -> polars.DataFrame:

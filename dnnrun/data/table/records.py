@@ -7,10 +7,11 @@ import gzip
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-PIECE = 1 << 22  # bytes
+PIECE = 1 << 23  # bytes
 
+T = TypeVar("T")
 Progress = Callable[[int], None]  # called with the bytes of the file that are done
 
 
@@ -27,12 +28,16 @@ def records(path: Path, encoding: str, quote: str, progress: Progress | None = N
     A line end between two quotes ends no record. The next piece is read while the caller has one. Raises
     UnicodeDecodeError for bytes of another encoding than said, OSError, EOFError and zlib.error for a damaged file.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="records") as thread:
-        made = _pieces(path, encoding, quote.encode(), progress)
+    return ahead(_pieces(path, encoding, quote.encode(), progress))
+
+
+def ahead(made: Iterator[T]) -> Iterator[T]:
+    """What `made` gives, each made in a thread while the caller has the one before."""
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
         coming = thread.submit(next, made, None)
-        while (piece := coming.result()) is not None:
+        while (one := coming.result()) is not None:
             coming = thread.submit(next, made, None)
-            yield piece
+            yield one
 
 
 def _pieces(path: Path, encoding: str, quote: bytes, progress: Progress | None) -> Iterator[bytes]:
