@@ -21,7 +21,7 @@ from dnnrun.sweep.engine import Task
 from dnnrun.sweep.lifted import HOST
 from dnnrun.sweep.shared import SharedRows
 from dnnrun.train.lanes import Lanes
-from dnnrun.train.program import Program
+from dnnrun.train.program import Program, samples
 from dnnrun.train.state import Batches, TrainState
 
 MOST = 16  # programs kept: each takes some megabytes
@@ -99,8 +99,8 @@ class KeptProgram(Program):
     key: list[Any]
     kept: dict[str, tuple[Any, Any]]
 
-    def compile(self, state: TrainState, frozen: Tensors, data: Batches) -> None:
-        key = json.dumps([*self.key, shapes(state, frozen, data)], sort_keys=True)
+    def compile(self, state: TrainState, frozen: Tensors, data: Any) -> None:
+        key = json.dumps([*self.key, shapes(state, frozen, samples(data))], sort_keys=True)
         if key not in self.kept:
             super().compile(state, frozen, data)
             self.kept[key] = self._train, self._evaluate

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnrun import files
+from dnnrun.assemble import read_data
 from dnnrun.data.select import Dataset, select
 from dnnrun.data.source import Places, Raw, Rows
 from dnnrun.data.table.columns import Columns
@@ -37,6 +38,9 @@ class SharedRows:
         fixed = in_one_order(spec)
         key = _key(spec.data.model_dump(mode="json"), None if fixed else spec.seed)
         if self.newest is None or self.key != key:
+            if spec.data.stream is not None:  # on disk already, and not to be in memory
+                self.newest, self.key = read_data(spec, places), key
+                return self.newest
             self.newest = self._arranged(spec, places, key) if fixed else select(self.raw(spec, places), *_of(spec))
             self.key = key
         return self.newest

@@ -101,9 +101,7 @@ class Program:
 
     def compile(self, state: TrainState, frozen: Tensors, data: Data | Stream) -> None:
         """Compile both functions for these shapes; evaluation in a thread of its own, while the first steps run."""
-        evaluated: Any = data
-        if isinstance(data, Stream):
-            data, evaluated = data.epoch(0).at(0)[0], next(data.pieces(0, 1))[0]
+        data, evaluated = samples(data)
         frozen = self._needed(frozen)
         bound = jax.ShapeDtypeStruct((), jnp.int32)
         everywhere = self.spread and self.spread.replicated
@@ -229,3 +227,10 @@ class Program:
 def _along(rows: jax.Array, values: jax.Array) -> jax.Array:
     """`rows` (n,) with axes of length 1 for the others of `values` (n, ...)."""
     return rows.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def samples(data: Data | Stream) -> tuple[Data, Data]:
+    """What training and evaluation take at a time: all rows, or a window of them."""
+    if isinstance(data, Stream):
+        return data.epoch(0).at(0)[0], next(data.pieces(0, 1))[0]
+    return data, data

@@ -46,7 +46,10 @@ def cache(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DNNRUN_COMPILE_CACHE", str(compiled))
 
 
-@pytest.mark.parametrize("data", [{"validation": 100}, {"validation": 0.1}, {"fold": {"of": 4, "number": 2}}])
+SAME = [{"validation": 100}, {"validation": 0.1}, {"fold": {"of": 4, "number": 2}}, {"stream": 200}]
+
+
+@pytest.mark.parametrize("data", SAME)
 def test_a_trial_has_the_bits_of_the_same_trial_alone(tmp_path: Path, data: dict[str, Any]) -> None:
     kept = Kept()
     for seed in range(3):

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from dnnrun.data.table.csv import Csv
 
-SAMPLE = 1000  # rows that the types of columns are guessed from; the others are checked against them
+SAMPLE, FEWEST = 1000, 250  # rows that the types of columns are guessed from; the others are checked against them
+CELLS = 1 << 18  # values that are looked at, where the table is so wide that its sample would take long
 WHOLE = r"^-?\d{1,4}$"  # fits 16 bits
 
 
@@ -30,7 +31,8 @@ def guess(file: Csv, piece: bytes, wanted: Sequence[str], texts: set[str], types
     """
     import polars as pl
 
-    sample = _read(file, piece, dict.fromkeys(wanted, pl.String), nulls=True, n_rows=SAMPLE)
+    rows = min(SAMPLE, max(FEWEST, CELLS // len(wanted)))
+    sample = _read(file, piece, dict.fromkeys(wanted, pl.String), nulls=True, n_rows=rows)
     guessed = [name for name in wanted if name not in texts and types.get(name) in (None, "number")]
     text = pl.col(guessed).str.strip_chars()
     if file.form.decimal == ",":
