@@ -46,8 +46,8 @@ def main() -> None:
     print(text)
 
 
-def wide(place: Path, rounds: int) -> list[str]:
-    """Train on, and predict, 60,000 rows of 784 numbers."""
+def files_of(place: Path) -> None:
+    """Write the wide table, its first rows, and the specs that train on them."""
     import polars
 
     rng = np.random.default_rng(0)
@@ -66,6 +66,11 @@ def wide(place: Path, rounds: int) -> list[str]:
             "train": TRAIN,
         }
         (place / f"{name}.yaml").write_text(json.dumps(spec))
+
+
+def wide(place: Path, rounds: int) -> list[str]:
+    """Train on, and predict, 60,000 rows of 784 numbers."""
+    files_of(place)
     for name in ("wide", "few"):
         dnnrun(place, "train", f"{name}.yaml")  # compiles
     told: dict[str, list[float]] = {}

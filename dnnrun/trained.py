@@ -148,9 +148,13 @@ class Trained:
             width = math.prod(image)
         return Expected(width, image and tuple(image), manifest.get("largest") or 1.0, self.spec.data.source)
 
-    def read(self, path: str, places: Places) -> Dataset:
-        """The rows of another file, array or folder of images, with their labels. Raises CheckpointError, DataError."""
+    def read(self, path: str, places: Places, labels: str | None = None) -> Dataset:
+        """The rows of another file, array or folder of images, with their labels. Raises CheckpointError, DataError.
+
+        `labels` is the file of an array's, where it has none of its own.
+        """
         from dnnrun.data import inputs
+        from dnnrun.data.finding import find as find_file
         from dnnrun.data.settle import whole
         from dnnrun.data.table.files import find, open_table
         from dnnrun.data.target import Target
@@ -158,8 +162,11 @@ class Trained:
         source: Any = self.spec.data.source
         if self.columns is None:
             expected, task = self.expected, cast(TaskName, self.task)
-            found = inputs.open_inputs(inputs.located(path, places), expected)
+            apart = None if labels is None else find_file(labels, places)
+            found = inputs.open_inputs(inputs.located(path, places), expected, apart)
             return inputs.whole(found, expected, self.classes or self.targets, task)
+        if labels is not None:
+            raise DataError("--labels: the labels of a table are its target column; leave it out")
         (found, *_) = find([path], places.folders)
         self.columns.check_names(open_table(found, source.form()).names, str(found))
         target = Target(self.checkpoint.manifest.get("task", "classification"), self.classes, source.target, None)
@@ -302,6 +309,7 @@ def evaluate(
     *,
     split: str | None = None,
     data: str | Path | None = None,
+    labels: str | Path | None = None,
     places: Places | None = None,
     watcher: Watcher | None = None,
     device: str = "auto",
@@ -310,7 +318,8 @@ def evaluate(
     """Metrics of a checkpoint on a split of its own data: test, else validation, else train.
 
     `data` is a file of a table to evaluate on instead, all its rows, with the columns of the training table, the target
-    among them. Raises CheckpointError for a damaged or missing checkpoint, DataError for a split that the data has not.
+    among them; or of arrays or images, `labels` being the .npy or IDX file of their labels, where they have none of
+    their own. Raises CheckpointError for a damaged or missing checkpoint, DataError for a split that the data has not.
     """
     from dnnrun.assemble import assemble
 
@@ -321,10 +330,12 @@ def evaluate(
     spec = spec.model_copy(update={"train": here})
     manifest = trained.checkpoint.manifest
     reading: dict[str, Any] = {}
+    if labels is not None and data is None:
+        raise DataError("--labels: they are those of --data; name its file too")
     if data is not None:
         if split is not None:
             raise DataError("--split: --data has no splits; leave one of them out")
-        reading["read"] = lambda spec, places: trained.read(str(data), places)
+        reading["read"] = lambda spec, places: trained.read(str(data), places, labels and str(labels))
         spec = spec.model_copy(update={"train": here.model_copy(update={"batch_size": 1})})  # however few rows
     parts = assemble(spec, places or Places(), cache, None if threads == "auto" else threads, manifest, **reading)
     if misfit := parts.architecture.misfit({name: value.shape for name, value in tensors.items()}):

@@ -92,12 +92,31 @@ def test_what_cannot_be_predicted(place: Path, network: Trained, monkeypatch: py
         predict_files(network, ["x.npy"], id="a")
     with pytest.raises(DataError, match=r"--output: x.npy: wanted a name that ends in .csv, .tsv or .parquet"):
         write(predict_files(network, ["x.npy"]), Path("x.npy"))
-    with pytest.raises(DataError, match=r"x.npy: has no labels; wanted an .npz file with labels too, or a folder of"):
+    with pytest.raises(DataError, match=r"x.npy: has no labels; name their file with --labels"):
         evaluate("runs/small", data="x.npy")
     with pytest.raises(
         DataError, match=r"others.npz: labels of 10, which is no class of the network; it tells 0, 1, 2"
     ):
         evaluate("runs/small", data="others.npz")
+
+
+def test_labels_in_a_file_of_their_own(place: Path, network: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    rows = np.load("rows.npz")
+    np.save("own.npy", rows["x"])
+    np.save("labels.npy", rows["y"])
+    apart, together = (
+        evaluate("runs/small", data="own.npy", labels="labels.npy"),
+        evaluate("runs/small", data="rows.npz"),
+    )
+    assert apart.metrics == together.metrics
+    np.save("few.npy", rows["y"][:5])
+    with pytest.raises(DataError, match=r"few.npy: labels of shape 5; wanted 359, one for each row"):
+        evaluate("runs/small", data="own.npy", labels="few.npy")
+    with pytest.raises(DataError, match="--labels: they are those of --data; name its file too"):
+        evaluate("runs/small", labels="labels.npy")
+    with pytest.raises(DataError, match=r"nothing.npy: not found"):
+        evaluate("runs/small", data="own.npy", labels="nothing.npy")
 
 
 def test_as_a_person_does(place: Path, compiled: Path) -> None:

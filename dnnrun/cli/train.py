@@ -113,6 +113,9 @@ def evaluate(
         Path | None,
         typer.Option("--data", metavar="FILE", help="A table, .npz or image folder to evaluate on instead."),
     ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", metavar="FILE", help="The .npy or IDX file of the labels of --data.")
+    ] = None,
     device: Device = "auto",
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -132,6 +135,7 @@ def evaluate(
         checkpoint,
         split=split,
         data=on,
+        labels=labels,
         places=find_places(data_dir, terminal.download, terminal.reading),
         watcher=terminal,
         device=device,

@@ -219,7 +219,8 @@ def whole(inputs: Inputs, expected: Expected, names: tuple[str, ...], task: Task
 
     if inputs.labels is None:
         raise DataError(
-            f"{inputs.path}: has no labels; wanted an .npz file with labels too, or a folder of images by class"
+            f"{inputs.path}: has no labels; name their file with --labels, or take an .npz file with labels, or a "
+            "folder of images by class"
         )
     features = np.concatenate([piece.features for piece in inputs.pieces()])
     if task == "classification":

@@ -26,6 +26,8 @@ class Data(Selection):
         default=None, description="unset: unit for images, standardize for tables"
     )
     stream: int | None = Field(
-        default=None, gt=0, description="rows on the device at a time, rounded down to whole batches; unset: all rows"
+        default=None,
+        gt=0,
+        description="rows on the device at a time, in whole batches, the others on disk; unset: all rows",
     )
     augment: Augment | None = Field(default=None, description="what training changes at random in every row it takes")

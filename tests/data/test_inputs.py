@@ -143,7 +143,8 @@ def test_all_rows_with_their_labels(folder: Path) -> None:
 
 def test_labels_that_the_network_does_not_tell(folder: Path) -> None:
     wrong = {
-        "flat: has no labels; wanted an .npz file with labels too, or a folder of images by class": (
+        "flat: has no labels; name their file with --labels, or take an .npz file with labels, or a "
+        "folder of images by class": (
             "flat",
             ("a", "b"),
         ),
