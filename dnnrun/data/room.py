@@ -16,7 +16,7 @@ import numpy as np
 
 from dnnrun.errors import DataError
 
-BUCKET = 1 << 26  # bytes of rows that are put in order at a time, in memory
+BUCKET = 1 << 24  # bytes of rows that are put in order at a time, in memory
 
 
 class Room:

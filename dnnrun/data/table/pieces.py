@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dnnrun.data.room import Room
 
-LARGE = 1 << 26  # bytes that are gathered before they go to disk
+LARGE = 1 << 24  # bytes that are gathered before they go to disk
 
 
 @dataclass(frozen=True)
