@@ -2,7 +2,7 @@
 const D = JSON.parse(document.getElementById("data").textContent);
 const R = D.runs, main = document.getElementById("main"), tip = document.getElementById("tip");
 // Okabe and Ito's colours, which stay apart for the colour-blind; dashes tell them apart without any colour.
-const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#56b4e9", "#7f7f7f", "#e69f00", "#5b3794", "#a50026", "#1b7837", "#4d4d4d"];
+const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#5b3794", "#56b4e9", "#7f7f7f", "#e69f00", "#8c6d00", "#a50026", "#1b7837", "#4d4d4d"];
 const DASHES = ["", "7 3", "2 3", "9 3 2 3", "12 4", "4 4"];
 const color = i => COLORS[i % COLORS.length], dash = i => DASHES[i % DASHES.length];
 const shown = R.map(() => true);
@@ -42,9 +42,9 @@ function choice(label, options, change) {
   const s = el("select", {onchange: e => change(e.target.value)}, ...options.map(([v, t]) => el("option", {value: v}, t)));
   return el("label", {}, label, s);
 }
-function ticks(low, high, count = 5) {
+function ticks(low, high, count = 5, whole = false) {
   const step0 = (high - low) / count, power = 10 ** Math.floor(Math.log10(step0)), m = step0 / power;
-  const step = power * (m > 5 ? 10 : m > 2 ? 5 : m > 1 ? 2 : 1), found = [];
+  const fine = power * (m > 5 ? 10 : m > 2 ? 5 : m > 1 ? 2 : 1), step = whole ? Math.max(1, Math.ceil(fine)) : fine, found = [];
   for (let v = Math.ceil(low / step) * step; v <= high + step / 1e6; v += step) found.push(+v.toPrecision(12));
   return found;
 }
@@ -63,7 +63,7 @@ function chart(lines, o) {
     const y = H - B - (v - y0) / (y1 - y0) * (H - B - T);
     root.append(svg("line", {class: "grid", x1: L, x2: W - Rr, y1: y, y2: y}), svg("text", {x: L - 8, y: y + 4, "text-anchor": "end"}, fmt(log ? 10 ** v : v)));
   }
-  for (const v of ticks(x0, x1, 7)) root.append(svg("text", {x: px(v), y: H - B + 20, "text-anchor": "middle"}, fmt(v)));
+  for (const v of ticks(x0, x1, 7, o.whole)) root.append(svg("text", {x: px(v), y: H - B + 20, "text-anchor": "middle"}, fmt(v)));
   root.append(svg("text", {x: (L + W) / 2, y: H - 6, "text-anchor": "middle"}, o.xlabel));
   if (o.diagonal) root.append(svg("line", {class: "hair", x1: px(x0), y1: py(y0), x2: px(x1), y2: py(y1)}));
   for (const l of lines) {
@@ -163,9 +163,10 @@ document.getElementById("about").textContent = `dnnrun ${D.dnnrun}, ${D.made}`;
   const place = el("div", {class: "two"});
   const label = n => n.replace(".", " ").replace("_", " ");
   function draw() {
-    place.replaceChildren(...names.map(n => el("div", {}, el("h3", {}, label(n)), chart(R.flatMap((r, i) => shown[i] && r.curves[n] ? [{name: r.label, color: color(i), dash: dash(i), x: r[at.x], y: r.curves[n]}] : []), {label: `${label(n)} of ${R.filter((_, i) => shown[i]).map(r => r.label).join(", ")}`, xlabel: at.x.slice(0, -1), log: at.log}))));
+    place.replaceChildren(...names.map(n => el("div", {}, el("h3", {}, label(n)), chart(R.flatMap((r, i) => shown[i] && r.curves[n] ? [{name: r.label, color: color(i), dash: dash(i), x: r[at.x], y: r.curves[n]}] : []), {label: `${label(n)} of ${R.filter((_, i) => shown[i]).map(r => r.label).join(", ")}`, xlabel: at.x.slice(0, -1), log: at.log, whole: at.x !== "seconds"}))));
   }
-  R.forEach((r, i) => keys.append(el("button", {type: "button", class: "key", "aria-pressed": "true", onclick: e => { shown[i] = !shown[i]; e.currentTarget.setAttribute("aria-pressed", shown[i]); draw(); }}, el("span", {class: "swatch", style: `border-color:${color(i)};border-top-style:${dash(i) ? "dashed" : "solid"}`}), r.label)));
+  const swatch = i => { const s = svg("svg", {class: "swatch", viewBox: "0 0 32 6", "aria-hidden": "true"}); s.append(svg("line", {x1: 0, x2: 32, y1: 3, y2: 3, stroke: color(i), "stroke-width": 3, "stroke-dasharray": dash(i)})); return s; };
+  R.forEach((r, i) => keys.append(el("button", {type: "button", class: "key", "aria-pressed": "true", onclick: e => { shown[i] = !shown[i]; e.currentTarget.setAttribute("aria-pressed", shown[i]); draw(); }}, swatch(i), r.label)));
   const log = el("input", {type: "checkbox", onchange: e => { at.log = e.target.checked; draw(); }});
   const head = ["run", "epoch", "step", "seconds", ...names];
   const rows = R.flatMap(r => r.epochs.map((e, k) => [r.label, e, r.steps[k], r.seconds[k], ...names.map(n => r.curves[n]?.[k] ?? "")]));

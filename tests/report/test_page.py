@@ -102,7 +102,7 @@ addEventListener("load", () => {
   key.click(); found.again = count();
   const dark = document.documentElement.classList.contains("dark");
   document.getElementById("theme").click(); found.turned = document.documentElement.classList.contains("dark") !== dark;
-  const chart = all("#curves svg")[0];
+  const chart = all("#curves svg[role=img]")[0];
   chart.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowLeft"}));
   found.tip = document.getElementById("tip").textContent;
   const run = all("#predictions select")[0]; run.value = "1"; run.dispatchEvent(new Event("change"));
@@ -157,7 +157,7 @@ def test_scores_of_labels_are_those_of_scikit_learn() -> None:
     true = (rng.random((300, 3)) < [0.2, 0.5, 0.0]).astype(np.float32)
     probability = np.clip(true * 0.3 + rng.random((300, 3)) * 0.7, 0, 1)
     found = of_labels(probability, true, ["a", "b", "c"])
-    known: Any = precision_recall_fscore_support(true, probability > 0.5, zero_division=0)
+    known: Any = precision_recall_fscore_support(true, probability > 0.5, zero_division=0)  # type: ignore[arg-type]
     precision, recall, f1, support = known
     for at, label in enumerate(found["labels"]):
         assert label["support"] == support[at]
