@@ -169,7 +169,7 @@ def test_a_config_validates(name: str) -> None:
 def test_a_config_has_its_header(name: str) -> None:
     path, told = configs()[name], header(configs()[name])
     assert headline(path)
-    verb = "sweep" if load(path).sweep else "(train|pretrain)"
+    verb = "sweep" if load(path).sweep else "(train|pretrain|diagnose)"
     assert re.search(rf"dnnrun {verb} configs/{name}\.yaml", told)
     for word in ("published:", "measured:", "seconds:"):
         assert f"\n# {word}" in told, word

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from dnnrun.cli.output import Json, data, data_json, table, talk
 from dnnrun.cli.places import DataDir
 
 if TYPE_CHECKING:
+    from dnnrun.cli.terminal import Terminal
     from dnnrun.diagnose.case import Case
 
 SHOWN = 24  # layers that the table shows all of; of more, the first and last and evenly some between
@@ -24,6 +26,12 @@ def diagnose(
     ] = None,
     steps: Annotated[int, typer.Option("--steps", min=0, help="Steps of the short training; 0 for none.")] = 300,
     remedy: Annotated[bool, typer.Option("--remedy/--no-remedy", help="Try changes that may cure.")] = True,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--remedy-seconds", min=0, help="How long remedies are tried; unset: 600, of more than 200 layers 120."
+        ),
+    ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Write the spec with the remedy beside the old one.")] = False,
     fail_on: Annotated[
         str | None,
@@ -51,9 +59,10 @@ def diagnose(
             steps=steps,
             remedy=remedy or apply,
             normal=width,
+            seconds=seconds,
             places=find_places(data_dir, terminal.download, terminal.reading),
             cache=compile_cache(terminal.warn),
-            progress=lambda name, done, steps: terminal.progress(f"{name}: step {done}/{steps}", done / max(steps, 1)),
+            progress=_Shown(terminal),
         )
     finally:
         terminal.close()
@@ -69,6 +78,30 @@ def diagnose(
     if hit := [finding for finding in case.findings if finding.kind in wanted]:
         talk(f"found, as --fail-on {fail_on} asks: {', '.join(dict.fromkeys(f.kind for f in hit))}")
         raise typer.Exit(1)
+
+
+class _Shown:
+    """How far it is: a bar on a terminal, else a line for each remedy that is tried."""
+
+    def __init__(self, terminal: Terminal):
+        self.terminal = terminal
+        self.name: str | None = None
+        self.began = 0.0
+
+    def __call__(self, name: str, done: int, steps: int, left: float | None) -> None:
+        from dnnrun.cli.terminal import duration
+
+        if name != self.name:
+            self.name, self.began = name, time.monotonic()
+            if left is not None and not self.terminal.live:
+                talk(f"trying {name}, about {duration(left)} left")
+        spent = time.monotonic() - self.began
+        ahead = None if left is None else max(0.0, left - spent)
+        if ahead is None and done:
+            ahead = spent / done * (steps - done)
+        eta = "" if ahead is None else f"  ETA {duration(ahead)}"
+        step = f": step {done}/{steps}" if steps else ""
+        self.terminal.progress(f"{name}{step}{eta}", done / max(steps, 1))
 
 
 def _kinds(fail_on: str | None, known: tuple[str, ...]) -> set[str]:

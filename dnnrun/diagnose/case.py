@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from dnnrun import files
 from dnnrun.data.source import Places
 from dnnrun.diagnose.measure import DEEPEST, Look, look
-from dnnrun.diagnose.remedy import Remedy, changed, find_remedy
+from dnnrun.diagnose.remedy import Allowance, Remedy, changed, find_remedy
 from dnnrun.diagnose.verdict import Finding
 from dnnrun.errors import DnnrunError, SpecError
 from dnnrun.spec.compare import differences
@@ -20,7 +21,8 @@ from dnnrun.spec.load import dump, load
 from dnnrun.spec.sections import Spec
 from dnnrun.store.find import find_checkpoint
 
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int, float | None], None]
+SECONDS, DEEP_SECONDS = 600.0, 120.0  # that remedies are sought, of a network of more than DEEPEST layers the second
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Case:
         if course := self.look.course:
             lines.append(
                 f"after {course.steps[-1]} steps of training: loss {course.losses[-1]:.4f}, "
-                f"accuracy {course.accuracies[-1]:.4f} (guessing has loss {course.guess:.4f})"
+                f"{course.told} (guessing has loss {course.guess:.4f})"
             )
         elif not self.trained and len(self.look.start) > DEEPEST:
             lines.append(f"not trained: more than {DEEPEST} layers, which would take long to compile")
@@ -71,11 +73,17 @@ class Case:
             said = [f"gradients {tried.look.backward}" if tried.look.backward else "", told]
             if course := tried.look.course:
                 after = f"{course.losses[-1]:.4f}" if math.isfinite(course.losses[-1]) else "not finite"
-                said.append(f"loss {after}, accuracy {course.accuracies[-1]:.4f} after {course.steps[-1]} steps")
+                said.append(f"loss {after}, {course.told} after {course.steps[-1]} steps")
             lines.append(f"  {tried.name}: {', '.join(part for part in said if part)}")
+        if self.remedy.untried:
+            lines.append(
+                f"not tried, for want of time (--remedy-seconds {self.remedy.seconds:g}): "
+                + ", ".join(self.remedy.untried)
+            )
         if self.remedy.best is None:
-            return [*lines, "none of these cures it"]
-        lines += ["", f"remedy: {self.remedy.best.name}"]
+            return [*lines, "none of these cures it" if self.remedy.tried else "none was tried"]
+        untrained = "" if self.remedy.best.trained else " (judged by its first step alone)"
+        lines += ["", f"remedy: {self.remedy.best.name}{untrained}"]
         return [*lines, *(f"  {line}" for line in _short(self.diff()))]
 
     def as_json(self) -> dict[str, Any]:
@@ -95,6 +103,7 @@ class Case:
             cured = self.cured
             found["remedy"] = {
                 "tried": [tried.as_json() for tried in self.remedy.tried],
+                "untried": list(self.remedy.untried),
                 "best": best and best.name,
                 "diff": self.diff(),
                 "spec": cured and cured.model_dump(mode="json"),
@@ -123,14 +132,16 @@ def examine(
     steps: int,
     remedy: bool,
     normal: int | None = None,
+    seconds: float | None = None,
     places: Places | None = None,
     cache: Path | None = None,
-    progress: Progress = lambda name, done, steps: None,
+    progress: Progress = lambda name, done, steps, left: None,
 ) -> Case:
     """Look at a spec (a file, a packaged one), a run or a checkpoint, and try remedies for what is found.
 
-    A trained network is looked at as it is: nothing is trained, no remedy sought. Raises SpecError, CheckpointError,
-    DataError, DeviceError.
+    A trained network is looked at as it is: nothing is trained, no remedy sought. `seconds` is how long remedies are
+    sought, None for what suits the depth. `progress` hears of a name, steps done and in all, and seconds left where
+    that can be told. Raises SpecError, CheckpointError, DataError, DeviceError.
     """
     places = places or Places()
     if (point := _checkpoint(subject)) is not None:
@@ -150,17 +161,21 @@ def examine(
         )
         return Case(subject, trained.spec, seen, seen.findings(), None, trained=True)
 
-    def see(spec: Spec, steps: int, name: str) -> Look:
-        progress(name, 0, steps)
-        told = lambda done, steps: progress(name, done, steps)  # noqa: E731
+    def see(spec: Spec, steps: int, name: str, left: float | None = None) -> Look:
+        progress(name, 0, steps, left)
+        told = lambda done, steps: progress(name, done, steps, left)  # noqa: E731
         return look(spec, places, steps=steps, cache=cache, normal=normal, progress=told)
 
     spec = load(subject, overrides)
     if spec.sweep is not None:
         spec = spec.model_copy(update={"sweep": None})
+    began = time.monotonic()
     seen = see(spec, steps, "as it is")
     findings = seen.findings()
-    found = find_remedy(spec, seen, see, steps) if findings and remedy else None
+    if seconds is None:
+        seconds = DEEP_SECONDS if len(seen.start) > DEEPEST else SECONDS
+    allowance = Allowance(seconds, time.monotonic() - began)
+    found = find_remedy(spec, seen, see, steps, allowance) if findings and remedy else None
     path = Path(subject)
     return Case(subject, spec, seen, findings, found, path if path.is_file() else None)
 

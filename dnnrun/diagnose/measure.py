@@ -6,20 +6,21 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from dnnrun.data.source import Places
+from dnnrun.diagnose.guess import loss_of_guessing
 from dnnrun.diagnose.sample import sample
 from dnnrun.diagnose.verdict import Finding, Growth, backward_growth, forward_growth, judge, judge_training
-from dnnrun.errors import DataError
 from dnnrun.spec.sections import Spec
 from dnnrun.streams import generator
 
 if TYPE_CHECKING:
     from dnnrun.assembly import Assembly
     from dnnrun.train.state import TrainState
+    from dnnrun.train.task import Supervised
 
 ROWS = 1000  # that the first signals are measured on
 VALUES = 1e8  # fewer rows where the layers' outputs would be more numbers than this
@@ -29,13 +30,17 @@ DEEPEST = 200  # layers beyond which compiling the whole step takes too long to 
 
 @dataclass(frozen=True)
 class Course:
-    """A short training: steps done, the mean loss and accuracy of each piece, signals after each, what is wrong."""
+    """A short training: steps done, the mean loss and the metric of each piece, signals after each, what is wrong.
+
+    `metric` is accuracy, or r2 of a regression.
+    """
 
     steps: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
     signals: list[Mapping[str, Any]] = field(default_factory=list)
     guess: float = math.nan
+    metric: str = "accuracy"
 
     @property
     def loss(self) -> float:
@@ -45,11 +50,16 @@ class Course:
     def findings(self) -> list[Finding]:
         if not self.losses:
             return []
-        return judge_training(self.losses, self.steps[-1], self.guess, self.accuracies[-1])
+        return judge_training(self.losses, self.steps[-1], self.guess, self.told)
+
+    @property
+    def told(self) -> str:
+        """The metric of the last piece in words."""
+        return f"{self.metric} {self.scores[-1]:.4f}"
 
     def as_json(self) -> dict[str, Any]:
-        finite = [loss if math.isfinite(loss) else None for loss in self.losses]
-        return {"steps": self.steps, "loss": finite, "accuracy": self.accuracies, "loss_of_guessing": self.guess}
+        finite = [[x if math.isfinite(x) else None for x in values] for values in (self.losses, self.scores)]
+        return {"steps": self.steps, "loss": finite[0], self.metric: finite[1], "loss_of_guessing": self.guess}
 
 
 @dataclass(frozen=True)
@@ -100,11 +110,9 @@ def look(
     standard normal ones of that width. `progress` hears of steps done. Raises what training raises.
     """
     from dnnrun.assemble import assemble
-    from dnnrun.train.task import Classification
+    from dnnrun.train.task import Regression
 
     parts = assemble(sample(spec), places, cache, manifest=manifest)
-    if not isinstance(parts.task, Classification):
-        raise DataError("diagnose judges networks that tell classes; this spec's data has none")
     if normal is not None:
         parts = _with_normal_inputs(parts, normal)
     started = dict(tensors) if tensors is not None else parts.first_tensors()
@@ -112,7 +120,7 @@ def look(
     steps = min(steps, parts.plan.epochs * parts.plan.steps_per_epoch)
     if steps == 0 or len(parts.architecture.layers) > DEEPEST:
         return Look(spec, start, None)
-    course = Course(guess=_guessing(parts))
+    course = Course(guess=_guessing(parts), metric="r2" if isinstance(parts.task, Regression) else "accuracy")
     for done in _train(parts, started, steps, course):
         progress(done, steps)
     return Look(spec, start, course)
@@ -125,12 +133,12 @@ def _with_normal_inputs(parts: Assembly, width: int) -> Assembly:
     from dnnrun.data.scale import Scaling
     from dnnrun.nn.architecture import lay_out
     from dnnrun.nn.network import Split
-    from dnnrun.train.task import Classification
+    from dnnrun.train.task import Supervised
 
-    assert isinstance(parts.task, Classification)
+    assert isinstance(parts.task, Supervised)
     rows = len(parts.dataset.labels)
     draws = generator(parts.spec.seed, "diagnose", "inputs").standard_normal((rows, width), dtype=np.float32)
-    architecture = lay_out(parts.spec.model, width, len(parts.dataset.names))
+    architecture = lay_out(parts.spec.model, width, parts.architecture.layers[-1].units)
     dataset = replace(parts.dataset, features=draws, image=None)
     task = replace(parts.task, split=Split(architecture, parts.spec.train.precision))
     return replace(parts, dataset=dataset, scaling=Scaling("none"), architecture=architecture, task=task)
@@ -157,33 +165,36 @@ def _train(parts: Assembly, tensors: Mapping[str, np.ndarray], steps: int, cours
     watch = signals.compiled(parts.program)
     per_epoch, batch = parts.plan.steps_per_epoch, parts.plan.batch_size
     piece = max(1, steps // PIECES)
-    done, loss, correct, seen = 0, 0.0, 0, 0
+    nothing = {name: np.zeros_like(value) for name, value in _sums(state).items()}
+    done, sums, seen = 0, nothing, 0
     while done < steps:
         data = parts.batches(done // per_epoch)
         stop = min(steps, (done // piece + 1) * piece, (done // per_epoch + 1) * per_epoch)
-        before = (0.0, 0) if done % per_epoch == 0 else _sums(state)
+        before = nothing if done % per_epoch == 0 else _sums(state)
         state = parts.program.train_chunk(state, frozen, data, done, stop)
         after = _sums(state)
-        loss, correct = loss + after[0] - before[0], correct + after[1] - before[1]
+        sums = {name: sums[name] + after[name] - before[name] for name in sums}
         seen, done = seen + (stop - done) * batch, stop
-        if done % piece == 0 or done == steps or not math.isfinite(loss):
+        if done % piece == 0 or done == steps or not np.isfinite(sums["loss_sum"]):
+            found = parts.task.metrics(sums, seen)
             course.steps.append(done)
-            course.losses.append(loss / seen)
-            course.accuracies.append(correct / seen)
+            course.losses.append(found["loss"])
+            course.scores.append(found[course.metric])
             course.signals.append(signals.on_host(watch(state, frozen, data, done - 1)))
-            loss, correct, seen = 0.0, 0, 0
+            sums, seen = nothing, 0
             if not math.isfinite(course.losses[-1]):
                 return
         yield done
 
 
-def _sums(state: TrainState) -> tuple[float, int]:
-    """The sum of losses and the count of right answers in this epoch so far."""
-    return float(state.sums["loss_sum"]), int(state.sums["correct"])
+def _sums(state: TrainState) -> dict[str, np.ndarray]:
+    """The sums that the metrics are made of, over this epoch so far."""
+    return {name: np.asarray(value, np.float64) for name, value in state.sums.items()}
 
 
 def _guessing(parts: Assembly) -> float:
-    start, stop = parts.dataset.splits["train"]
-    counts = np.bincount(parts.dataset.labels[start:stop])
-    share = counts[counts > 0] / counts.sum()
-    return float(-(share * np.log(share)).sum())
+    raw, train = parts.raw(), slice(*parts.dataset.splits["train"])
+    weights = raw["weights"]
+    return loss_of_guessing(
+        cast("Supervised", parts.task), raw["labels"][train], None if weights is None else weights[train]
+    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dnnrun.diagnose.measure import Look
@@ -20,6 +22,8 @@ TRAINED = 3  # candidates of those well at the start that are trained
 RATES = (0.1, 10.0)  # tried where none of them learns at the spec's own rate
 
 Changes = Mapping[str, Any]  # dotted key -> value, None to leave to the default
+Seeing = Callable[[Spec, int, str, float | None], Look]
+DEEP = 50  # layers beyond which orthogonal tanh is worth a try
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,37 @@ class Tried:
 
 @dataclass(frozen=True)
 class Remedy:
-    """All that was tried, and the best of it: None where nothing helped."""
+    """All that was tried, the best of it (None where nothing helped), and what there was no time for in `seconds`."""
 
     tried: Sequence[Tried]
     best: Tried | None
+    untried: Sequence[str] = ()
+    seconds: float = math.inf
+
+
+class Allowance:
+    """Time for remedies: `seconds` from now. `longest` is what one look may take, at first what the original's took."""
+
+    def __init__(self, seconds: float, longest: float, clock: Callable[[], float] = time.monotonic):
+        self.seconds, self.longest, self.clock = seconds, longest, clock
+        self.began = self.at = clock()
+
+    @property
+    def left(self) -> float:
+        return self.seconds - (self.clock() - self.began)
+
+    def suffices(self) -> bool:
+        """Whether one more look is likely to end in time; said before each."""
+        self.at = self.clock()
+        return self.left >= self.longest
+
+    def spent(self) -> None:
+        """A look has ended."""
+        self.longest = max(self.longest, self.clock() - self.at)
+
+    def expected(self, looks: int) -> float:
+        """Seconds that so many looks more may take at most."""
+        return max(0.0, min(self.left, looks * self.longest))
 
 
 def _json(found: Growth | None) -> dict[str, float] | None:
@@ -75,6 +106,10 @@ def candidates(spec: Spec, findings: Sequence[Finding]) -> dict[str, Changes]:
         found[fits] = {"model.initializer": fits}
     if activation in ("tanh", "identity", "softsign"):
         found["orthogonal"] = {"model.initializer": {"type": "orthogonal"}}
+    elif len(entries) > DEEP:
+        # Pennington, Schoenholz and Ganguli (2017): with orthogonal kernels tanh can keep gradients' size at any depth,
+        # as ReLU cannot.
+        found["orthogonal + tanh"] = {"model.initializer": {"type": "orthogonal"}, "model.activation": "tanh"}
     if not (activation == "elu" and "he_normal" in found):
         found["he_normal + elu"] = {"model.initializer": "he_normal", "model.activation": "elu"}
     if activation != "selu":
@@ -120,48 +155,69 @@ def same(spec: Spec, other: Spec) -> bool:
     )
 
 
-def find_remedy(
-    spec: Spec,
-    original: Look,
-    look: Callable[[Spec, int, str], Look],
-    steps: int,
-) -> Remedy:
-    """Try the candidates. `look(spec, steps, name)` measures one, with a short training where steps are not 0."""
-    findings = original.findings()
-    tried: dict[str, Tried] = {}
-    for name, changes in candidates(spec, findings).items():
-        try:
-            if same(spec, changed(spec, changes)):
-                continue
-            tried[name] = _try(spec, name, changes, look, 0)
-        except DnnrunError:
-            continue  # a change that makes no valid spec cures nothing
+def find_remedy(spec: Spec, original: Look, look: Seeing, steps: int, allowance: Allowance) -> Remedy:
+    """Try the candidates, as long as the allowance lasts.
+
+    `look(spec, steps, name, left)` measures one, with a short training where steps are not 0; `name` is to be shown, as
+    are the seconds left.
+    """
+    search = _Search(spec, look, allowance)
+    search.all(_valid(spec, candidates(spec, original.findings())), 0)
+    tried = search.tried
     trainable = original.course is not None and steps > 0
     at_start = [t for t in tried.values() if not t.findings]
     at_start.sort(key=_distance)
     if not trainable:
-        return Remedy(list(tried.values()), at_start[0] if at_start else None)
+        return Remedy(list(tried.values()), at_start[0] if at_start else None, search.untried, allowance.seconds)
+    search.all({t.name: t.changes for t in at_start[:TRAINED]}, steps)
     for candidate in at_start[:TRAINED]:
-        tried[candidate.name] = _try(spec, candidate.name, candidate.changes, look, steps)
-    if not _best(tried.values()):
-        for candidate in at_start[:TRAINED]:
-            for factor in RATES:
-                name = f"{candidate.name}, learning rate x {factor:g}"
-                rate = with_rate(spec, factor)
-                if rate and not candidate.changes.keys() & rate.keys():
-                    tried[name] = _try(spec, name, {**candidate.changes, **rate}, look, steps)
-            if _best(tried.values()):
-                break
+        if _best(tried.values()):
+            break
+        rates = {f"{candidate.name}, learning rate x {factor:g}": with_rate(spec, factor) for factor in RATES}
+        new = {name: rate for name, rate in rates.items() if rate and not candidate.changes.keys() & rate.keys()}
+        search.all({name: {**candidate.changes, **rate} for name, rate in new.items()}, steps)
     best = _best(tried.values())
     worst = original.course.loss if original.course else math.inf
     if best and best.look.course and best.look.course.loss >= worst:
         best = None  # what has an ill start and learns all the same is not to be made worse
-    return Remedy(list(tried.values()), best)
+    return Remedy(list(tried.values()), best, search.untried, allowance.seconds)
 
 
-def _try(spec: Spec, name: str, changes: Changes, look: Callable[[Spec, int, str], Look], steps: int) -> Tried:
-    seen = look(changed(spec, changes), steps, name)
-    return Tried(name, changes, seen, seen.findings())
+@dataclass
+class _Search:
+    """What was tried so far, by name, and what there was no time for."""
+
+    spec: Spec
+    look: Seeing
+    allowance: Allowance
+    tried: dict[str, Tried] = field(default_factory=dict)
+    untried: list[str] = field(default_factory=list)
+
+    def all(self, found: Mapping[str, Changes], steps: int) -> None:
+        """Look at these candidates, with a training of so many steps."""
+        for number, (name, changes) in enumerate(found.items()):
+            if not self.allowance.suffices():
+                self.untried.append(f"{name} trained" if steps else name)
+                continue
+            left = self.allowance.expected(len(found) - number)
+            told = f"{name} ({number + 1} of {len(found)})"
+            try:
+                seen = self.look(changed(self.spec, changes), steps, told, left)
+            except DnnrunError:
+                continue  # a change that makes no network that can be had cures nothing
+            finally:
+                self.allowance.spent()
+            self.tried[name] = Tried(name, changes, seen, seen.findings())
+
+
+def _valid(spec: Spec, found: Mapping[str, Changes]) -> dict[str, Changes]:
+    """The candidates that make a valid spec, and another one."""
+    kept: dict[str, Changes] = {}
+    for name, changes in found.items():
+        with suppress(DnnrunError):
+            if not same(spec, changed(spec, changes)):
+                kept[name] = changes
+    return kept
 
 
 def _distance(tried: Tried) -> float:

@@ -15,7 +15,7 @@ KINDS = ("vanishing", "exploding", "saturated", "dead", "stuck", "diverging")
 TOTAL = 1e3  # times that a signal may grow or shrink from the first hidden layer to the last
 SATURATED_SHARE = 0.4  # of a layer's values
 DEAD_SHARE = 0.9  # of a layer's units
-STUCK_SHARE = 0.98  # of the loss of always guessing the classes' frequencies
+STUCK_SHARE = 0.98  # of the loss of always guessing the same
 FEWEST_STEPS = 100  # that a judgment of what training came to wants
 SMALLEST = 1e-30  # below this float32 soon loses a value altogether
 
@@ -124,11 +124,11 @@ def judge(signals: Mapping[str, Any]) -> list[Finding]:
     return found
 
 
-def judge_training(losses: Sequence[float], steps: int, guess: float, accuracy: float) -> list[Finding]:
+def judge_training(losses: Sequence[float], steps: int, guess: float, told: str) -> list[Finding]:
     """What is wrong with the course of a short training.
 
-    losses: the mean training loss of its pieces, in order. guess: the loss of always predicting the classes'
-    frequencies. accuracy: of the last piece.
+    losses: the mean training loss of its pieces, in order. guess: the loss of always predicting the same. told: what
+    else the last piece came to, in words.
     """
     if not losses:
         return []
@@ -136,8 +136,7 @@ def judge_training(losses: Sequence[float], steps: int, guess: float, accuracy: 
     if not math.isfinite(last) or (last > 2 * guess and last > losses[0]):
         return [Finding("diverging", f"after {steps} steps the loss is {last:.3g}; guessing alone has {guess:.3g}")]
     if steps >= FEWEST_STEPS and last > STUCK_SHARE * guess:
-        told = f"after {steps} steps the loss is {last:.3f}, that of guessing {guess:.3f} (accuracy {accuracy:.3f})"
-        return [Finding("stuck", told)]
+        return [Finding("stuck", f"after {steps} steps the loss is {last:.3f}, that of guessing {guess:.3f} ({told})")]
     return []
 
 

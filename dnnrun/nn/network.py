@@ -77,14 +77,20 @@ class Dense(nnx.Module):
 def _batch_norm(layer: Layer) -> nnx.BatchNorm | None:
     if not (norm := layer.batch_norm):
         return None
-    return nnx.BatchNorm(
+    found = nnx.BatchNorm(
         layer.units,
         momentum=norm.momentum,
         epsilon=norm.epsilon,
-        use_scale=norm.scale,
-        use_bias=norm.center,
-        rngs=nnx.Rngs(0),
+        use_scale=False,
+        use_bias=False,
+        rngs=nnx.Rngs(),
     )
+    # Given here, not by BatchNorm: the keys it would draw for them take time that grows with the layers' square.
+    if norm.scale:
+        found.scale = nnx.Param(jnp.ones(layer.units))
+    if norm.center:
+        found.bias = nnx.Param(jnp.zeros(layer.units))
+    return found
 
 
 class Network(nnx.Module):

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from dnnrun.errors import RunDirectoryError
 from dnnrun.metric import higher_is_better
 from dnnrun.nn.cost import cost_of
 from dnnrun.report.gather import Run, over_seeds
@@ -110,9 +111,18 @@ class Comparison:
 def compare(first: str | Path, second: str | Path) -> Comparison:
     """`first` and `second` are runs, or names (`runs/NAME`), whose finished runs over seeds are then taken together.
 
-    Raises CheckpointError for what is no run, SpecError for a run of which the spec cannot be read.
+    Raises CheckpointError for what is no run, SpecError for a run of which the spec cannot be read, RunDirectoryError
+    for one run named twice and for one without metrics.
     """
-    return Comparison(Side(str(first), over_seeds(first)), Side(str(second), over_seeds(second)))
+    sides = Side(str(first), over_seeds(first)), Side(str(second), over_seeds(second))
+    one, two = ({run.path.resolve() for run in side.runs} for side in sides)
+    if one == two:
+        raise RunDirectoryError(f"{first} and {second} are the same run; name another one to compare it with")
+    for side in sides:
+        if not any(run.metrics for run in side.runs):
+            state = side.newest.status
+            raise RunDirectoryError(f"{side.argument}: no metrics to compare, the run is {state}; name a finished one")
+    return Comparison(*sides)
 
 
 def _side(side: Side) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from dnnrun import __version__
 from dnnrun.data.select import Dataset
 from dnnrun.data.source import Places
-from dnnrun.errors import DataError, RunDirectoryError
+from dnnrun.errors import CheckpointError, DataError, RunDirectoryError
 from dnnrun.nn.cost import cost_of
 from dnnrun.report.gather import Run, find_run
 from dnnrun.report.score import score
@@ -70,11 +70,11 @@ def _run(
     for split in ("train", "validation"):
         for metric in dict.fromkeys(name for epoch in epochs for name in epoch.get(split, {})):
             curves[f"{split}.{metric}"] = [epoch.get(split, {}).get(metric) for epoch in epochs]
-    curves["learning_rate"] = [epoch["learning_rate"] for epoch in epochs]
+    curves["learning_rate"] = [epoch.get("learning_rate") for epoch in epochs]
     try:
         scored = score(run, places, datasets)
         trouble = None if scored else "there is no checkpoint yet"
-    except DataError as error:
+    except (DataError, CheckpointError) as error:
         scored, trouble = None, str(error)
         say(f"{label}: {trouble}")
     return {
@@ -102,7 +102,10 @@ def _run(
 
 
 def _costs(run: Run) -> dict[str, Any]:
-    architecture = run.architecture
+    try:
+        architecture = run.architecture
+    except CheckpointError:
+        return {}  # the predictions say so
     if architecture is None:
         return {}
     cost = cost_of(architecture)
@@ -147,7 +150,7 @@ def _thinned(entries: list[Any], most: int) -> list[Any]:
 
 
 def _cell(found: dict[str, Any] | None, name: str) -> float | None:
-    if found is None:
+    if not isinstance(found, dict) or name not in found:
         return None
     if name in ("gradient", "pre_activation", "activation"):
         value = found[name]["std"]

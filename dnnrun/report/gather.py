@@ -19,6 +19,11 @@ from dnnrun.store.checkpoint import Checkpoint
 from dnnrun.store.run import META, RunDirectory, runs_of
 
 OF_A_SEED = ("seed", "name", "train.device", "train.threads", "train.checkpoint_every")
+# What is read of each kind of event, and as what.
+SHAPES: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
+    "epoch": {"epoch": int, "step": int, "learning_rate": (int, float, type(None)), "train": dict},
+    "signals": {"step": int, "layers": dict},
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,9 @@ class Run:
 
     @cached_property
     def spec(self) -> Spec:
-        return load(self.path / "spec.yaml")
+        if not (path := self.path / "spec.yaml").is_file():
+            raise RunDirectoryError(f"{path}: missing; a run directory has the spec of its run")
+        return load(path)
 
     @cached_property
     def meta(self) -> Mapping[str, Any]:
@@ -46,7 +53,14 @@ class Run:
 
     @cached_property
     def events(self) -> list[dict[str, Any]]:
-        return events.read(self.path / "metrics.jsonl")
+        path = self.path / "metrics.jsonl"
+        found = events.read(path)
+        for number, event in enumerate(found, 1):
+            for key, kind in SHAPES.get(event["event"], {}).items():
+                if not isinstance(event.get(key), kind):
+                    told = f"{path}:{number}: {event['event']} without {key}"
+                    raise RunDirectoryError(f"{told}; the file was changed by something else")
+        return found
 
     @property
     def epochs(self) -> list[dict[str, Any]]:

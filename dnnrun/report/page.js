@@ -2,7 +2,7 @@
 const D = JSON.parse(document.getElementById("data").textContent);
 const R = D.runs, main = document.getElementById("main"), tip = document.getElementById("tip");
 // Okabe and Ito's colours, which stay apart for the colour-blind; dashes tell them apart without any colour.
-const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#56b4e9", "#7f7f7f", "#e69f00", "#5b3794", "#a50026", "#1b7837", "#4d4d4d"];
+const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#5b3794", "#56b4e9", "#7f7f7f", "#e69f00", "#8c6d00", "#a50026", "#1b7837", "#4d4d4d"];
 const DASHES = ["", "7 3", "2 3", "9 3 2 3", "12 4", "4 4"];
 const color = i => COLORS[i % COLORS.length], dash = i => DASHES[i % DASHES.length];
 const shown = R.map(() => true);
@@ -42,9 +42,9 @@ function choice(label, options, change) {
   const s = el("select", {onchange: e => change(e.target.value)}, ...options.map(([v, t]) => el("option", {value: v}, t)));
   return el("label", {}, label, s);
 }
-function ticks(low, high, count = 5) {
+function ticks(low, high, count = 5, whole = false) {
   const step0 = (high - low) / count, power = 10 ** Math.floor(Math.log10(step0)), m = step0 / power;
-  const step = power * (m > 5 ? 10 : m > 2 ? 5 : m > 1 ? 2 : 1), found = [];
+  const fine = power * (m > 5 ? 10 : m > 2 ? 5 : m > 1 ? 2 : 1), step = whole ? Math.max(1, Math.ceil(fine)) : fine, found = [];
   for (let v = Math.ceil(low / step) * step; v <= high + step / 1e6; v += step) found.push(+v.toPrecision(12));
   return found;
 }
@@ -63,12 +63,13 @@ function chart(lines, o) {
     const y = H - B - (v - y0) / (y1 - y0) * (H - B - T);
     root.append(svg("line", {class: "grid", x1: L, x2: W - Rr, y1: y, y2: y}), svg("text", {x: L - 8, y: y + 4, "text-anchor": "end"}, fmt(log ? 10 ** v : v)));
   }
-  for (const v of ticks(x0, x1, 7)) root.append(svg("text", {x: px(v), y: H - B + 20, "text-anchor": "middle"}, fmt(v)));
+  for (const v of ticks(x0, x1, 7, o.whole)) root.append(svg("text", {x: px(v), y: H - B + 20, "text-anchor": "middle"}, fmt(v)));
   root.append(svg("text", {x: (L + W) / 2, y: H - 6, "text-anchor": "middle"}, o.xlabel));
   if (o.diagonal) root.append(svg("line", {class: "hair", x1: px(x0), y1: py(y0), x2: px(x1), y2: py(y1)}));
   for (const l of lines) {
     let d = "", pen = false;
     l.x.forEach((x, i) => { if (!ok(l.y[i])) { pen = false; return; } d += `${pen ? "L" : "M"}${px(x).toFixed(1)} ${py(l.y[i]).toFixed(1)}`; pen = true; });
+    if (o.dots) { l.x.forEach((x, i) => ok(l.y[i]) && root.append(svg("circle", {cx: px(x).toFixed(1), cy: py(l.y[i]).toFixed(1), r: 3, fill: l.color, "fill-opacity": .55, class: "dot"}))); continue; }
     root.append(svg("path", {d, fill: "none", stroke: l.color, "stroke-width": 2.2, "stroke-dasharray": l.dash, class: "curve"}));
     if (l.x.length <= 12) l.x.forEach((x, i) => ok(l.y[i]) && root.append(svg("circle", {cx: px(x), cy: py(l.y[i]), r: 3, fill: l.color})));
   }
@@ -90,6 +91,20 @@ function chart(lines, o) {
     e.preventDefault(); at = Math.max(0, Math.min(places.length - 1, at + move));
     const box = root.getBoundingClientRect(); read({clientX: box.left + px(places[at]) / W * box.width, clientY: box.top + 30});
   });
+  return root;
+}
+// Bars: counts between the edges.
+function bars({edges, counts}, o) {
+  const W = 760, H = 340, L = 64, T = 14, B = 44, Rr = 14, most = Math.max(1, ...counts), x0 = edges[0], x1 = edges.at(-1);
+  const root = svg("svg", {viewBox: `0 0 ${W} ${H}`, role: "img", tabindex: "0", "aria-label": o.label});
+  const px = x => L + (x - x0) / (x1 - x0 || 1) * (W - L - Rr), py = v => H - B - v / most * (H - B - T);
+  for (const v of ticks(0, most)) root.append(svg("line", {class: "grid", x1: L, x2: W - Rr, y1: py(v), y2: py(v)}), svg("text", {x: L - 8, y: py(v) + 4, "text-anchor": "end"}, fmt(v)));
+  for (const v of x1 > x0 ? ticks(x0, x1, 7) : [x0]) root.append(svg("text", {x: px(v), y: H - B + 20, "text-anchor": "middle"}, fmt(v)));
+  counts.forEach((v, i) => v && root.append(svg("rect", {x: px(edges[i]), y: py(v), width: Math.max(1, px(edges[i + 1]) - px(edges[i]) - 1), height: py(0) - py(v), fill: color(0), class: "count", "data-i": i})));
+  if (x0 < 0 && x1 > 0) root.append(svg("line", {class: "hair", x1: px(0), x2: px(0), y1: T, y2: H - B}));
+  root.append(svg("text", {x: (L + W) / 2, y: H - 6, "text-anchor": "middle"}, o.xlabel));
+  root.addEventListener("pointermove", e => { const i = e.target.dataset.i; i == null ? hush() : say(`${fmt(edges[+i])} to ${fmt(edges[+i + 1])}\n${fmt(counts[i])} rows`, e); });
+  root.addEventListener("pointerleave", hush);
   return root;
 }
 // Viridis, in nine steps: as dark as it is low, readable without colour.
@@ -148,9 +163,10 @@ document.getElementById("about").textContent = `dnnrun ${D.dnnrun}, ${D.made}`;
   const place = el("div", {class: "two"});
   const label = n => n.replace(".", " ").replace("_", " ");
   function draw() {
-    place.replaceChildren(...names.map(n => el("div", {}, el("h3", {}, label(n)), chart(R.flatMap((r, i) => shown[i] && r.curves[n] ? [{name: r.label, color: color(i), dash: dash(i), x: r[at.x], y: r.curves[n]}] : []), {label: `${label(n)} of ${R.filter((_, i) => shown[i]).map(r => r.label).join(", ")}`, xlabel: at.x.slice(0, -1), log: at.log}))));
+    place.replaceChildren(...names.map(n => el("div", {}, el("h3", {}, label(n)), chart(R.flatMap((r, i) => shown[i] && r.curves[n] ? [{name: r.label, color: color(i), dash: dash(i), x: r[at.x], y: r.curves[n]}] : []), {label: `${label(n)} of ${R.filter((_, i) => shown[i]).map(r => r.label).join(", ")}`, xlabel: at.x.slice(0, -1), log: at.log, whole: at.x !== "seconds"}))));
   }
-  R.forEach((r, i) => keys.append(el("button", {type: "button", class: "key", "aria-pressed": "true", onclick: e => { shown[i] = !shown[i]; e.currentTarget.setAttribute("aria-pressed", shown[i]); draw(); }}, el("span", {class: "swatch", style: `border-color:${color(i)};border-top-style:${dash(i) ? "dashed" : "solid"}`}), r.label)));
+  const swatch = i => { const s = svg("svg", {class: "swatch", viewBox: "0 0 32 6", "aria-hidden": "true"}); s.append(svg("line", {x1: 0, x2: 32, y1: 3, y2: 3, stroke: color(i), "stroke-width": 3, "stroke-dasharray": dash(i)})); return s; };
+  R.forEach((r, i) => keys.append(el("button", {type: "button", class: "key", "aria-pressed": "true", onclick: e => { shown[i] = !shown[i]; e.currentTarget.setAttribute("aria-pressed", shown[i]); draw(); }}, swatch(i), r.label)));
   const log = el("input", {type: "checkbox", onchange: e => { at.log = e.target.checked; draw(); }});
   const head = ["run", "epoch", "step", "seconds", ...names];
   const rows = R.flatMap(r => r.epochs.map((e, k) => [r.label, e, r.steps[k], r.seconds[k], ...names.map(n => r.curves[n]?.[k] ?? "")]));
@@ -180,9 +196,31 @@ if (R.some(r => r.signals)) {
     const t = score.confusion, most = Math.max(...t.flat().map((v, k) => v), 1), names = score.classes;
     return el("div", {class: "wide", tabindex: "0", role: "region", "aria-label": "Confusion matrix"}, el("table", {class: "matrix"}, el("caption", {class: "note"}, "true classes down, predicted across"), el("thead", {}, el("tr", {}, el("th", {}, ""), ...names.map(n => el("th", {scope: "col"}, n)))), el("tbody", {}, ...t.map((row, i) => { const sum = Math.max(1, row.reduce((a, b) => a + b, 0)); return el("tr", {}, el("th", {scope: "row"}, names[i]), ...row.map((v, j) => el("td", {style: v ? `background:rgba(${i === j ? "var(--cell)" : "213,94,0"},${(.12 + .5 * Math.sqrt(v / sum)).toFixed(2)})` : "", title: `${names[i]} taken for ${names[j]}: ${v} (${(100 * v / sum).toFixed(1)}%)`}, v || "·"))); }))));
   }
+  function filters(score) {
+    return score.filters.length ? [el("h3", {}, "Filters of the first layer"), el("p", {class: "note"}, "weights of a unit over the image: red above 0, blue below; those with the largest norm first"), el("div", {class: "filters"}, ...score.filters.map((f, k) => el("img", {src: f, alt: `weights of unit ${k + 1} by norm`, loading: "lazy"})))] : [];
+  }
+  const left = (score, what) => score.left_out ? [el("p", {class: "note"}, `${score.left_out} more ${what} are not drawn`)] : [];
+  function numbers(r, score) {
+    const parts = [el("p", {}, `${score.split}: ${score.examples.toLocaleString("en")} examples`), table(["target", "RMSE", "MAE", "R²"], score.targets.map(t => [t.name, fmt(t.rmse), fmt(t.mae), fmt(t.r2)]), j => j > 0, "Errors of each target")], two = el("div", {class: "two"});
+    for (const t of score.targets) {
+      const all = [...t.true, ...t.predicted], ends = [all.reduce((a, b) => Math.min(a, b)), all.reduce((a, b) => Math.max(a, b))];
+      two.append(el("div", {}, el("h3", {}, `${t.name}: predicted over true`), chart([{name: "predicted", color: color(0), dash: "", x: t.true, y: t.predicted}], {label: `${t.name} as ${r.label} predicts it, over what is true`, xlabel: "true", x: ends, y: ends, diagonal: true, dots: true})),
+        el("div", {}, el("h3", {}, `${t.name}: residuals`), bars(t.residuals, {label: `Histogram of predicted minus true ${t.name} of ${r.label}`, xlabel: "predicted minus true"})));
+    }
+    parts.push(two, ...left(score, "targets"), el("h3", {}, "Worst mistakes"), table(["row", "target", "true", "predicted"], score.mistakes.map(m => [m.row, m.target, fmt(m.true), fmt(m.predicted)]), j => j !== 1, "Worst mistakes"));
+    return parts;
+  }
+  function labels(r, score) {
+    const none = n => n.join(", ") || "none", curves = score.labels.flatMap((l, k) => l.roc ? [{name: `${l.name} (AUC ${l.area.toFixed(4)})`, color: color(k), dash: dash(k), x: l.roc.false, y: l.roc.true}] : []);
+    const parts = [el("p", {}, `${score.split}: ${score.examples.toLocaleString("en")} examples, every label right in ${(100 * score.accuracy).toFixed(2)}%, single labels right ${(100 * score.label_accuracy).toFixed(2)}%`), table(["label", "rows with it", "accuracy", "precision", "recall", "F1", "AUC"], score.labels.map(l => [l.name, fmt(l.support), fmt(l.accuracy), fmt(l.precision), fmt(l.recall), fmt(l.f1), fmt(l.area)]), j => j > 0, "Scores of each label")];
+    if (curves.length) parts.push(el("h3", {}, "ROC of each label"), el("div", {class: "two"}, chart(curves, {label: `ROC curves of the labels of ${r.label}`, xlabel: "false positives", x: [0, 1], y: [0, 1], diagonal: true})), ...left(score, "labels"));
+    if (score.mistakes.length) parts.push(el("h3", {}, "Worst mistakes"), table(["row", "wrong labels", "true", "predicted"], score.mistakes.map(m => [m.row, m.wrong, none(m.true), none(m.predicted)]), j => j < 2, "Worst mistakes"));
+    return parts;
+  }
   function draw(i) {
     const r = R[i], score = r.score;
     if (!score) { place.replaceChildren(el("p", {class: "note"}, `No predictions of ${r.label}: ${r.no_score}`)); return; }
+    if (score.task !== "classification") { place.replaceChildren(...(score.task === "regression" ? numbers : labels)(r, score), ...filters(score)); return; }
     const bins = score.calibration.bins.filter(Boolean);
     const parts = [el("p", {}, `${score.split}: ${score.examples.toLocaleString("en")} examples, accuracy ${score.accuracy.toFixed(4)}, expected calibration error ${score.calibration.error.toFixed(4)}`)];
     if (score.confusion) parts.push(el("h3", {}, "Confusion matrix"), matrix(score));
@@ -190,7 +228,7 @@ if (R.some(r => r.signals)) {
     if (score.roc) two.append(el("div", {}, el("h3", {}, "ROC, each class against the rest"), chart(score.roc.flatMap((c, k) => c ? [{name: `${score.classes[k]} (AUC ${c.area.toFixed(4)})`, color: color(k), dash: dash(k), x: c.false, y: c.true}] : []), {label: `ROC curves of ${r.label}`, xlabel: "false positives", x: [0, 1], y: [0, 1], diagonal: true})));
     parts.push(two);
     if (score.mistakes.length) parts.push(el("h3", {}, "Worst mistakes"), score.mistakes[0].picture ? el("div", {class: "pictures"}, ...score.mistakes.map(m => el("figure", {}, el("img", {src: m.picture, alt: `a ${m.true} taken for ${m.predicted}`, loading: "lazy"}), el("figcaption", {}, `${m.true} taken for ${m.predicted} (${(100 * m.probability).toFixed(0)}%), row ${m.row}`)))) : table(["row", "true", "predicted", "its probability", "of the truth"], score.mistakes.map(m => [m.row, m.true, m.predicted, fmt(m.probability), fmt(m.of_truth)]), j => j !== 1 && j !== 2, "Worst mistakes"));
-    if (score.filters.length) parts.push(el("h3", {}, "Filters of the first layer"), el("p", {class: "note"}, "weights of a unit over the image: red above 0, blue below; those with the largest norm first"), el("div", {class: "filters"}, ...score.filters.map((f, k) => el("img", {src: f, alt: `weights of unit ${k + 1} by norm`, loading: "lazy"}))));
+    parts.push(...filters(score));
     place.replaceChildren(...parts);
   }
   if (R.length > 1) s.append(el("div", {class: "bar"}, choice("run", R.map((r, i) => [i, r.label]), v => draw(+v))));

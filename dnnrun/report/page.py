@@ -56,8 +56,7 @@ def markdown_of(content: Mapping[str, Any]) -> str:
             lines += [run["error"], ""]
         scored = run["score"]
         if scored:
-            told = f"{scored['split']}: {scored['examples']:,} examples, accuracy {scored['accuracy']:.4f}"
-            lines += [f"{told}, calibration error {scored['calibration']['error']:.4f}", ""]
+            lines += _scored(scored)
             if "confusion" in scored:
                 names = scored["classes"]
                 table = [[name, *map(str, row)] for name, row in zip(names, scored["confusion"], strict=True)]
@@ -66,6 +65,22 @@ def markdown_of(content: Mapping[str, Any]) -> str:
             lines += [f"Reused: {', '.join(run['transfer'].get('reused', [])) or 'nothing'}", ""]
         lines += ["```yaml", run["spec"].rstrip(), "```", ""]
     return "\n".join(lines)
+
+
+def _scored(scored: Mapping[str, Any]) -> list[str]:
+    """What a run predicts, in words or a table."""
+    told = f"{scored['split']}: {scored['examples']:,} examples"
+    if scored["task"] == "classification":
+        error = scored["calibration"]["error"]
+        return [f"{told}, accuracy {scored['accuracy']:.4f}, calibration error {error:.4f}", ""]
+    if scored["task"] == "regression":
+        keys, parts = ("rmse", "mae", "r2"), scored["targets"]
+    else:
+        told += f", every label right in {scored['accuracy']:.2%}, single labels right {scored['label_accuracy']:.2%}"
+        keys, parts = ("support", "accuracy", "precision", "recall", "f1", "area"), scored["labels"]
+    rows = [[part["name"], *("-" if part[key] is None else f"{part[key]:.4g}" for key in keys)] for part in parts]
+    more = [f"{scored['left_out']} more targets are left out", ""] if keys[0] == "rmse" and scored["left_out"] else []
+    return [told, "", *_table(["", *keys], rows), "", *more]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:

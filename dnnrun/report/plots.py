@@ -48,7 +48,24 @@ def plots_of(content: Mapping[str, Any], form: str) -> dict[str, bytes]:
             found[f"{label}-{name}.{form}"] = _drawn(plt, figure, form)
         if run["score"] and "confusion" in run["score"]:
             found[f"{label}-confusion.{form}"] = _drawn(plt, _confusion(plt, run["score"]), form)
+        if run["score"] and run["score"]["task"] == "regression":
+            for target in run["score"]["targets"]:
+                name = re.sub(r"[^A-Za-z0-9._-]", "-", target["name"])
+                found[f"{label}-{name}.{form}"] = _drawn(plt, _numbers(plt, run["score"]["split"], target), form)
     return found
+
+
+def _numbers(plt: ModuleType, split: str, target: Mapping[str, Any]) -> Any:
+    """Predicted over true, and the residuals beside it."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    left.plot(target["true"], target["predicted"], ".", color=COLORS[0], alpha=0.6)
+    ends = [f(target["true"] + target["predicted"]) for f in (min, max)]
+    left.plot(ends, ends, "--", color="0.5")
+    r2 = "" if target["r2"] is None else f", R2 {target['r2']:.4f}"
+    left.set(xlabel="true", ylabel="predicted", title=f"{target['name']}, {split}{r2}")
+    right.stairs(target["residuals"]["counts"], target["residuals"]["edges"], fill=True, color=COLORS[0])
+    right.set(xlabel="predicted minus true", ylabel="rows", title=f"RMSE {target['rmse']:.4g}")
+    return figure
 
 
 def _ends(content: Mapping[str, Any], name: str) -> tuple[float, float]:

@@ -11,12 +11,12 @@ from dnnrun.assemble import read_data
 from dnnrun.data.picture import as_filter, as_image, data_url
 from dnnrun.data.select import Dataset
 from dnnrun.data.source import Places
-from dnnrun.errors import DataError
+from dnnrun.report.curves import roc_of
 from dnnrun.report.gather import Run
+from dnnrun.report.predicted import of_labels, of_numbers
 from dnnrun.trained import SPLITS, Trained
 
 BINS = 10  # of confidence, in the calibration
-POINTS = 60  # of a ROC curve that are kept
 WORST, FILTERS = 24, 64  # pictures shown
 MOST_CLASSES = 40  # beyond which no confusion matrix or ROC can be read
 
@@ -31,19 +31,25 @@ def score(run: Run, places: Places, datasets: dict[str, Dataset]) -> dict[str, A
     trained = Trained(run.checkpoint)
     key = f"{run.spec.data.model_dump_json()} {run.spec.seed}"
     dataset = datasets.setdefault(key, read_data(run.spec, places)) if key not in datasets else datasets[key]
-    if dataset.task != "classification":
-        raise DataError(f"predictions are shown of classes, and its task is {dataset.task}")
     split = next(name for name in SPLITS if name in dataset.splits)
     start, stop = dataset.splits[split]
     features, labels = dataset.features[start:stop], dataset.labels[start:stop]
-    probability = trained.predict_proba(features)
     found: dict[str, Any] = {
+        "task": dataset.task,
         "split": split,
         "examples": int(stop - start),
+        "filters": _filters(trained),
+    }
+    if dataset.task == "regression":
+        predicted = trained.predict(features).reshape(labels.shape)
+        return found | of_numbers(predicted, labels, trained.targets)
+    probability = trained.predict_proba(features)
+    if dataset.task == "multilabel":
+        return found | of_labels(probability, labels, trained.targets)
+    found |= {
         "classes": list(trained.classes),
         "accuracy": float((probability.argmax(1) == labels).mean()),
         "calibration": calibration(probability, labels),
-        "filters": _filters(trained),
         "mistakes": _mistakes(probability, labels, features, dataset),
     }
     if len(trained.classes) <= MOST_CLASSES:
@@ -80,25 +86,8 @@ def calibration(probability: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
 
 
 def roc(probability: np.ndarray, labels: np.ndarray) -> list[dict[str, Any] | None]:
-    """Of each class against the rest: the curve in at most POINTS points, and the area under the whole of it."""
-    found: list[dict[str, Any] | None] = []
-    for kind in range(probability.shape[1]):
-        truth = labels == kind
-        if not truth.any() or truth.all():
-            found.append(None)
-            continue
-        order = np.argsort(-probability[:, kind], kind="stable")
-        value, hit = probability[order, kind], truth[order]
-        last = np.append(np.flatnonzero(np.diff(value)), len(value) - 1)  # ties are one point
-        true = np.append(0, np.cumsum(hit)[last]) / truth.sum()
-        false = np.append(0, np.cumsum(~hit)[last]) / (~truth).sum()
-        area = float(np.trapezoid(true, false))
-        kept = np.unique(np.linspace(0, len(true) - 1, POINTS).round().astype(int))
-        # Most of a good curve is in its first steps: half of the points by rank, half by rise.
-        rise = np.searchsorted(true, np.linspace(0, 1, POINTS // 2))
-        kept = np.unique(np.concatenate([kept, np.minimum(rise, len(true) - 1)]))
-        found.append({"area": area, "false": false[kept].round(5).tolist(), "true": true[kept].round(5).tolist()})
-    return found
+    """Of each class against the rest."""
+    return [roc_of(probability[:, kind], labels == kind) for kind in range(probability.shape[1])]
 
 
 def _mistakes(

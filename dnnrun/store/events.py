@@ -26,11 +26,14 @@ def read(path: Path) -> list[dict[str, Any]]:
     events = []
     for number, line in enumerate(lines, 1):
         try:
-            events.append(json.loads(line))
+            event = json.loads(line)
         except ValueError:
             if number == len(lines) and not line.endswith(b"\n"):
                 break
             raise RunDirectoryError(f"{path}:{number}: not JSON; the file was changed by something else") from None
+        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+            raise RunDirectoryError(f"{path}:{number}: no event; the file was changed by something else")
+        events.append(event)
     return events
 
 

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -12,98 +11,53 @@ from dnnrun.cli.app import app
 from dnnrun.data.source import Places
 from dnnrun.diagnose.case import examine
 from dnnrun.diagnose.measure import look
+from dnnrun.diagnose.remedy import LEARNED, changed
 from dnnrun.errors import DnnrunError, SpecError
-from dnnrun.nn.network import initial_tensors
 from dnnrun.spec.load import load, load_mapping
-from dnnrun.spec.sections import Spec
+from tests.deepnets import deep
 from tests.smallruns import finished, small, spec_file, trained
 
 
-def deep(depth: int, activation: str, initializer: Any, **train: Any) -> Spec:
-    return load_mapping(
-        {
-            "name": "deep",
-            "data": {"source": "digits"},
-            "model": {"hidden": [100] * depth, "activation": activation, "initializer": initializer},
-            "train": {"optimizer": {"type": "sgd", "learning_rate": 0.01}, "batch_size": 50, **train},
-        }
-    )
-
-
-SLOPE = {
-    "logistic": (lambda z: 1 / (1 + np.exp(-z)), lambda a: a * (1 - a)),
-    "tanh": (np.tanh, lambda a: 1 - a * a),
-    "relu": (lambda z: np.maximum(z, 0), lambda a: (a > 0).astype(float)),
-}
-
-
-def factor_by_numpy(spec: Spec) -> float:
-    """The factor a layer of the back-propagated gradients, from first to last hidden layer, in float64."""
-    from sklearn.datasets import load_digits
-
-    from dnnrun.nn.architecture import lay_out
-
-    w = {name: value.astype(float) for name, value in initial_tensors(lay_out(spec.model, 64, 10), spec.seed).items()}
-    x, labels = load_digits(return_X_y=True)
-    x, labels = x[:500] / 16, labels[:500]
-    function, slope = SLOPE[spec.model.activation.type]  # type: ignore[attr-defined]
-    outputs, depth = [x], len(spec.model.hidden)
-    for number in range(1, depth + 1):
-        outputs.append(function(outputs[-1] @ w[f"hidden{number}/kernel"]))
-    p = np.exp(outputs[-1] @ w["outputs/kernel"])
-    p /= p.sum(1, keepdims=True)
-    p[np.arange(len(labels)), labels] -= 1
-    flowing, stds = p @ w["outputs/kernel"].T, []
-    for number in range(depth, 0, -1):
-        by_z = flowing * slope(outputs[number])
-        stds.append(by_z.std())
-        flowing = by_z @ w[f"hidden{number}/kernel"].T
-    return (stds[-1] / stds[0]) ** (1 / (depth - 1))
-
-
 @pytest.mark.parametrize(
-    ("depth", "activation", "initializer", "kinds"),
+    ("source", "train", "metric", "least"),
     [
-        (10, "logistic", {"type": "normal", "std": 1.0}, {"saturated"}),
-        (10, "logistic", "glorot_normal", {"vanishing"}),
-        (30, "relu", "glorot_uniform", {"vanishing"}),
-        (30, "relu", "he_uniform", set()),
-        (20, "tanh", {"type": "normal", "std": 1.0}, {"exploding", "saturated"}),
+        ("diabetes", {}, "r2", 0.4),
+        ("diabetes", {"loss": "mae"}, "r2", 0.4),
+        ("diabetes", {"loss": {"type": "huber", "delta": 0.5}}, "r2", 0.4),
+        ("labels", {}, "accuracy", 0.9),
+        ("breast_cancer", {"loss": "binary_cross_entropy", "class_weights": "balanced"}, "accuracy", 0.9),
     ],
 )
-def test_named_rightly_with_the_factor_of_numpy(
-    depth: int, activation: str, initializer: Any, kinds: set[str], compiled: Path
+def test_numbers_and_labels_are_looked_at_too(
+    source: str, train: dict[str, Any], metric: str, least: float, tmp_path: Path, compiled: Path
 ) -> None:
-    spec = deep(depth, activation, initializer)
-    seen = look(spec, Places(), steps=0, cache=compiled)
-    assert {finding.kind for finding in seen.findings()} == kinds
-    assert seen.backward is not None
-    assert seen.backward.factor == pytest.approx(factor_by_numpy(spec), rel=0.1)
+    """A healthy network is silent after its training; one that cannot learn is stuck at the loss of guessing."""
+    data = {"source": "wine", "task": "multilabel"} if source == "labels" else {"source": source}
+    spec = load_mapping(
+        {
+            "name": "told",
+            "data": data,
+            "model": {"hidden": [30, 30], "activation": "elu"},
+            "train": {"optimizer": {"type": "adam", "learning_rate": 0.01}, "batch_size": 20, "epochs": 20, **train},
+        }
+    )
+    case = examine(str(spec_file(spec, tmp_path)), (), steps=100, remedy=False, cache=compiled)
+    assert case.findings == []
+    course = case.look.course
+    assert course is not None
+    assert course.metric == metric
+    assert course.scores[-1] > least
+    assert course.loss < LEARNED * course.guess
+    assert f"{metric} {course.scores[-1]:.4f} (guessing has loss" in " ".join(case.account())
+    assert metric in case.as_json()["training"]
+    still = changed(spec, {"train.optimizer": {"type": "sgd", "learning_rate": 1e-9}})
+    assert {f.kind for f in look(still, Places(), steps=100, cache=compiled).findings()} & {"stuck", "diverging"}
+    assert not look(spec, Places(), steps=0, cache=compiled, normal=7).findings()
 
 
-def test_selu_keeps_standard_normal_inputs(compiled: Path) -> None:
-    """A thousand layers are looked at in a slow test; the first hundred take the same code."""
-    layers = _selu(100, "lecun_normal", compiled)
-    assert max(abs(layer["mean"]) for layer in layers) < 0.1
-    assert all(0.8 < layer["std"] < 1.1 for layer in layers)
-
-
-@pytest.mark.slow
-def test_selu_keeps_them_over_a_thousand_layers(compiled: Path) -> None:
-    """With orthogonal kernels at every layer; with drawn ones of 100 units some few of a thousand stray further."""
-    layers = _selu(1000, "orthogonal", compiled)
-    assert max(abs(layer["mean"]) for layer in layers) < 0.03
-    assert all(0.98 < layer["std"] < 1.02 for layer in layers)
-    layers = _selu(1000, "lecun_normal", compiled)
-    assert sum(abs(layer["mean"]) > 0.1 or not 0.8 < layer["std"] < 1.1 for layer in layers) < 20
-
-
-def _selu(depth: int, initializer: str, compiled: Path) -> list[dict[str, float]]:
-    seen = look(deep(depth, "selu", initializer), Places(), steps=300 * (depth > 200), cache=compiled, normal=100)
-    layers = [signals["activation"] for name, signals in seen.start.items() if name != "outputs"]
-    assert len(layers) == depth
-    assert seen.course is None
-    return layers
+def test_a_run_of_numbers_is_looked_at(tmp_path: Path, compiled: Path) -> None:
+    run = trained(small("data.source=diabetes", "train.epochs=1"), tmp_path, compiled).run
+    assert examine(str(run), (), steps=100, remedy=True, cache=compiled).trained
 
 
 @pytest.mark.slow

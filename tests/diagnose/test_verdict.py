@@ -86,4 +86,4 @@ def test_the_words() -> None:
     ],
 )
 def test_a_course_is_judged(losses: list[float], steps: int, kinds: list[str]) -> None:
-    assert [finding.kind for finding in judge_training(losses, steps, math.log(10), 0.1)] == kinds
+    assert [finding.kind for finding in judge_training(losses, steps, math.log(10), "accuracy 0.1")] == kinds

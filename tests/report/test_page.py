@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import confusion_matrix, roc_auc_score
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
 from dnnrun.data.picture import as_filter, as_image, png
 from dnnrun.data.source import Places
 from dnnrun.report.content import content_of
 from dnnrun.report.page import html_of, markdown_of
+from dnnrun.report.predicted import of_labels, of_numbers
 from dnnrun.report.score import calibration, confusion, roc
 from tests.smallruns import small, trained
 
@@ -101,7 +102,7 @@ addEventListener("load", () => {
   key.click(); found.again = count();
   const dark = document.documentElement.classList.contains("dark");
   document.getElementById("theme").click(); found.turned = document.documentElement.classList.contains("dark") !== dark;
-  const chart = all("#curves svg")[0];
+  const chart = all("#curves svg[role=img]")[0];
   chart.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowLeft"}));
   found.tip = document.getElementById("tip").textContent;
   const run = all("#predictions select")[0]; run.value = "1"; run.dispatchEvent(new Event("change"));
@@ -112,18 +113,100 @@ addEventListener("load", () => {
 </script>"""
 
 
+def in_browser(content: dict[str, Any], probe: str, folder: Path, width: int = 1200) -> dict[str, Any]:
+    """What the script `probe` leaves in an element of that name; the console must be silent."""
+    page = folder / "report.html"
+    page.write_text(html_of(content).replace("</body>", probe + "</body>"))
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    flags += f" --disable-component-update --disable-sync --enable-logging=stderr --window-size={width},900"
+    command = [str(CHROMIUM), *flags.split(), f"--user-data-dir={folder / 'profile'}", "--dump-dom", f"file://{page}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "CONSOLE" not in done.stderr, done.stderr
+    (found,) = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout)
+    return json.loads(found)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory, compiled: Path) -> dict[str, Any]:
+    """A run of a regression, and one of labels."""
+    folder = tmp_path_factory.mktemp("others")
+    numbers = trained(small("name=numbers", "data.source=diabetes", "train.epochs=20"), folder, compiled)
+    wine = small("name=labels", "data.source=wine", "data.task=multilabel", "train.epochs=20", "train.batch_size=20")
+    return content_of([numbers.run, trained(wine, folder, compiled).run], Places())
+
+
+def test_numbers_and_labels(others: dict[str, Any]) -> None:
+    numbers, labels = (run["score"] for run in others["runs"])
+    (target,) = numbers["targets"]
+    assert len(target["true"]) == numbers["examples"] == sum(target["residuals"]["counts"])
+    for metric in ("rmse", "mae", "r2"):
+        assert target[metric] == pytest.approx(others["runs"][0]["final"][f"test.{metric}"], rel=1e-4)
+    away = [abs(entry["true"] - entry["predicted"]) for entry in numbers["mistakes"]]
+    assert away == sorted(away, reverse=True)
+    assert max(abs(a - b) for a, b in zip(target["true"], target["predicted"], strict=True)) == pytest.approx(away[0])
+    assert labels["accuracy"] == pytest.approx(others["runs"][1]["final"]["test.accuracy"])
+    assert [label["name"] for label in labels["labels"]] == ["class_0", "class_1", "class_2"]
+    assert sum(label["support"] for label in labels["labels"]) == labels["examples"]
+    text = markdown_of(others)
+    assert "|  | rmse | mae | r2 |" in text
+    assert "|  | support | accuracy | precision | recall | f1 | area |" in text
+
+
+def test_scores_of_labels_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(1)
+    true = (rng.random((300, 3)) < [0.2, 0.5, 0.0]).astype(np.float32)
+    probability = np.clip(true * 0.3 + rng.random((300, 3)) * 0.7, 0, 1)
+    found = of_labels(probability, true, ["a", "b", "c"])
+    known: Any = precision_recall_fscore_support(true, probability > 0.5, zero_division=0)  # type: ignore[arg-type]
+    precision, recall, f1, support = known
+    for at, label in enumerate(found["labels"]):
+        assert label["support"] == support[at]
+        assert label["precision"] == pytest.approx(precision[at])
+        assert label["recall"] == (pytest.approx(recall[at]) if at < 2 else None)
+        assert (label["f1"] or 0) == pytest.approx(f1[at])
+        assert label["area"] == (pytest.approx(roc_auc_score(true[:, at], probability[:, at])) if at < 2 else None)
+    assert found["accuracy"] == pytest.approx(((probability > 0.5) == true).all(1).mean())
+
+
+def test_of_many_targets_some_are_drawn() -> None:
+    rng = np.random.default_rng(2)
+    true = rng.normal(size=(1000, 14)).astype(np.float32)
+    found = of_numbers(true + 1, true, [f"t{n}" for n in range(14)])
+    assert [target["name"] for target in found["targets"]] == [f"t{n}" for n in range(12)]
+    assert found["left_out"] == 2
+    assert len(found["targets"][0]["true"]) == 800
+    assert found["targets"][0]["rmse"] == pytest.approx(1, rel=1e-5)
+    flat = of_numbers(true[:, :1], np.ones((1000, 1), np.float32), ["flat"])
+    assert flat["targets"][0]["r2"] is None
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+def test_numbers_and_labels_in_a_browser(others: dict[str, Any], tmp_path: Path) -> None:
+    found = in_browser(others, OTHERS, tmp_path)
+    assert found["dots"] == others["runs"][0]["score"]["examples"]
+    assert found["bars"] == sum(count > 0 for count in others["runs"][0]["score"]["targets"][0]["residuals"]["counts"])
+    assert found["curves"] == 3
+    assert found["labels"] == ["class_0", "class_1", "class_2"]
+    assert not found["wide"]
+
+
+OTHERS = """<script>
+addEventListener("load", () => {
+  const all = x => [...document.querySelectorAll("#predictions " + x)];
+  const found = {dots: all("circle.dot").length, bars: all("rect.count").length};
+  const run = all("select")[0]; run.value = "1"; run.dispatchEvent(new Event("change"));
+  found.curves = all("path.curve").length;
+  found.labels = [...all("table")[0].querySelectorAll("tbody td:first-child")].map(c => c.textContent);
+  found.wide = document.documentElement.scrollWidth > innerWidth;
+  document.body.append(Object.assign(document.createElement("pre"), {id: "probe", textContent: JSON.stringify(found)}));
+});
+</script>"""
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 @pytest.mark.parametrize("width", [1200, 500])
 def test_in_a_browser(content: dict[str, Any], tmp_path: Path, width: int) -> None:
-    page = tmp_path / "report.html"
-    page.write_text(html_of(content).replace("</body>", PROBE + "</body>"))
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    flags += f" --disable-component-update --disable-sync --enable-logging=stderr --window-size={width},900"
-    command = [str(CHROMIUM), *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", f"file://{page}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert "CONSOLE" not in done.stderr, done.stderr
-    (probe,) = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout)
-    found = json.loads(probe)
+    found = in_browser(content, PROBE, tmp_path, width)
     assert found["curves"] == 10
     assert found["less"] == 5
     assert found["pressed"] == "false"

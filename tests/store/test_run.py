@@ -96,7 +96,7 @@ def test_a_cut_keeps_epochs_up_to_the_step(tmp_path: Path) -> None:
 
 def test_a_broken_line_before_the_last_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"a": 1}\nx\n' + json.dumps({"b": 2}) + "\n")
+    path.write_text('{"event": "x"}\nx\n' + json.dumps({"b": 2}) + "\n")
     with pytest.raises(RunDirectoryError) as caught:
         events.read(path)
     assert str(caught.value) == f"{path}:2: not JSON; the file was changed by something else"
