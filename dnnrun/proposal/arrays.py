@@ -51,7 +51,7 @@ def of_arrays(
     raw = as_task(Npz(path=path, **options).read(places), task)
     rows, width = raw.train.features.shape
     shape = "x".join(map(str, raw.image)) if raw.image else f"{width} numbers"
-    sections = _sections(advised(rows, raw.task), raw.image, "test_features" in options)
+    sections = _sections(advised(rows), raw.image, "test_features" in options)
     name, what = name or name_of(path), told(raw.task, raw.classes or raw.targets, raw.train.labels)
     lines = [
         f"# {path}: {rows:,} rows of {shape}. Predicts {labels}: {what}",
@@ -87,7 +87,7 @@ def of_images(path: str, root: Path, name: str | None) -> Proposal:
     numbers = {name: number for number, name in enumerate(classes)}
     labels = np.array([numbers[one] for one in found.classes or ()])
     options, shape, image = _looked_at(found.paths)
-    sections = _sections(advised(len(labels), "classification"), image, "test" in splits)
+    sections = _sections(advised(len(labels)), image, "test" in splits)
     name = name or name_of(str(root.resolve()))
     lines = [
         f"# {path}: {len(labels):,} images, {shape}. Predicts the folder: {told('classification', classes, labels)}",

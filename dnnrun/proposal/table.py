@@ -59,7 +59,7 @@ def of_table(
         "tells the target all by itself; ignore it if it is known only afterwards": suspicious,
     }
     name = name or name_of(path)
-    sections = advised(int(len(frame) * (1 if test else 1 - TEST)), settled.task)
+    sections = advised(int(len(frame) * (1 if test else 1 - TEST)))
     lines = [
         *_head(path, name, targets, settled, frame.select(c for c in kept if c not in empty)),
         f"name: {scalar(name)}",
