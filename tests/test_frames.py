@@ -24,7 +24,7 @@ name: frames
 data:
   source: {type: csv, path: "PATH", target: kind, types: {code: category}}
 model: {hidden: [8]}
-train: {epochs: 1, batch_size: 30, threads: 1}
+train: {epochs: 1, batch_size: 30}
 """
 
 
