@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from dnnrun.cli.app import app
@@ -103,6 +106,132 @@ def test_the_spec_trains_untouched(table: Path, tmp_path: Path, compiled: Path) 
 def test_what_cannot_be_proposed(targets: list[str], ignore: list[str], message: str, table: Path) -> None:
     with pytest.raises(DataError) as caught:
         propose(str(table), targets, ignore=ignore)
+    assert message in str(caught.value)
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Path:
+    """A table long enough that numbers in it can be those of its rows, with days and weights."""
+    rng = np.random.default_rng(1)
+    path = tmp_path / "long.csv"
+    pl.DataFrame(
+        {
+            "turn": rng.permutation(1000) + 1,
+            "worth": rng.permutation(2000)[:1000],
+            "day": np.datetime64("2020-01-01") + rng.integers(0, 900, 1000).astype("timedelta64[D]"),
+            "counts": rng.integers(1, 4, 1000),
+            "kind": rng.choice(["a", "b"], 1000),
+        }
+    ).write_csv(path)
+    return path
+
+
+def test_numbers_of_rows_are_an_id_by_what_they_hold(long: Path, tmp_path: Path) -> None:
+    found = propose(str(long), ["kind"], weights="counts")
+    source = loaded(found.text, tmp_path).data.source.model_dump()
+    assert (source["id"], source["weights"], found.features) == ("turn", "counts", ("worth", "day"))
+
+
+def test_a_file_of_test_rows_leaves_all_others_to_train_on(long: Path, tmp_path: Path) -> None:
+    found = propose(str(long), ["kind"], test=str(long))
+    spec = loaded(found.text, tmp_path)
+    assert spec.data.source.model_dump()["test"] == (str(long),)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"targets": ["day"]}, "the target 'day' holds 602 different dates, wanted classes or numbers"),
+        ({"targets": ["kind"], "row_id": "trun"}, "has no column 'trun'; did you mean 'turn'?"),
+        ({"targets": ["kind"], "weights": "count"}, "has no column 'count'; did you mean 'counts'?"),
+        ({"targets": ["kind"], "test": "none.csv"}, "none.csv: there is no such file"),
+    ],
+)
+def test_what_is_not_in_the_table(options: dict[str, Any], message: str, long: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        propose(str(long), **options)
+    assert message in str(caught.value)
+
+
+def digits(folder: Path, **images: int) -> Path:
+    """A folder of so many images a class of each split (train, test), the classes told apart by their brightness."""
+    rng = np.random.default_rng(2)
+    for split, count in images.items():
+        for kind, bright in (("dark", 60), ("light", 180)):
+            place = folder / split / kind
+            place.mkdir(parents=True)
+            for number in range(count):
+                pixels = (bright + rng.integers(0, 60, (8, 8))).astype(np.uint8)
+                Image.fromarray(pixels).save(place / f"{number}.png")
+    return folder
+
+
+def test_images_by_class(tmp_path: Path, compiled: Path) -> None:
+    found = propose(str(digits(tmp_path / "photos", train=30, test=10)))
+    assert (found.name, found.task, found.rows) == ("photos", "classification", 60)
+    assert "60 images, 8 x 8 grey. Predicts the folder: 2 classes: dark (30), light (30)" in found.text
+    spec = loaded(found.text, tmp_path)
+    assert spec.data.validation == 0
+    assert trained(spec, tmp_path, compiled, places=Places()).metrics["test"]["accuracy"] == 1
+
+
+def test_images_of_several_sizes_and_no_test(tmp_path: Path) -> None:
+    folder = digits(tmp_path / "photos", train=3) / "train"
+    Image.fromarray(np.zeros((300, 150, 4), np.uint8)).save(folder / "dark" / "more.png")
+    found = propose(str(folder), name="of-mine")
+    spec = loaded(found.text, tmp_path)
+    source = spec.data.source.model_dump()
+    assert (source["mode"], source["size"], source["background"]) == ("rgb", (8, 8), "white")
+    assert (spec.name, spec.data.validation) == ("of-mine", 0.2)
+
+
+@pytest.mark.parametrize(
+    ("names", "targets", "options"),
+    [
+        (("x_train", "y_train", "x_test", "y_test"), [], {"features": "x_train", "labels": "y_train"}),
+        (("x", "kinds", "X_TEST", "kinds2"), ["kinds"], {"features": "x", "labels": "kinds", "test_features": None}),
+        (("rows", "what"), ["what"], {"features": "rows", "labels": "what"}),
+    ],
+)
+def test_arrays_by_their_names(
+    names: tuple[str, ...], targets: list[str], options: dict[str, Any], tmp_path: Path, compiled: Path
+) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(80, 5))
+    arrays = [x, (x[:, 0] > 0).astype(int), x[:40], (x[:40, 0] > 0).astype(int)]
+    np.savez(tmp_path / "a.npz", **dict(zip(names, arrays, strict=False)))
+    found = propose(str(tmp_path / "a.npz"), targets)
+    spec = loaded(found.text, tmp_path)
+    source = spec.data.source.model_dump()
+    assert {key: source[key] for key in options} == options
+    assert (spec.data.validation == 0) == (source["test_features"] is not None)
+    result = trained(spec, tmp_path, compiled, places=Places())
+    measured = result.metrics.get("test") or result.metrics["validation"]
+    assert measured["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "message"),
+    [
+        ("a.npz", {}, "no array of labels that is known by its name; say which one it is with --target, of p, q, r"),
+        ("a.npz", {"targets": ["z"]}, "no array 'z'; say which one it is with --target, of p, q, r"),
+        ("a.npz", {"targets": ["p"]}, "no array of features that is known by its name; call one of q, r x"),
+        ("a.npz", {"row_id": "p"}, "--id: of a table alone, and"),
+        ("a.npy", {}, "one array, and a spec wants labels too; save both as numpy.savez"),
+        ("photos/train", {"targets": ["dark"]}, "--target: of a table alone, and"),
+        ("photos/train/dark", {}, "a file beside the folders of the classes"),
+        ("one", {}, "one class, 'dark'; wanted a folder for each of two or more"),
+        ("none.npz", {}, "not found"),
+    ],
+)
+def test_what_no_spec_is_proposed_for(path: str, options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", p=np.zeros(3), q=np.zeros((3, 2)), r=np.zeros((3, 2)))
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    digits(tmp_path / "photos", train=2)
+    (tmp_path / "one").mkdir()
+    shutil.copytree(tmp_path / "photos" / "train" / "dark", tmp_path / "one" / "dark")
+    with pytest.raises(DataError) as caught:
+        propose(str(tmp_path / path), **options)
     assert message in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""The verb new: a commented spec for a table that nobody has described yet."""
+"""The verb new: a commented spec for data that nobody has described yet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ TASKS = ("classification", "regression", "multilabel")
 
 
 def new(
-    table: Annotated[str, typer.Argument(metavar="DATA", help="A CSV, TSV, Parquet or Arrow file, or a pattern.")],
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A CSV, TSV, Parquet or Arrow file, a pattern, an .npz file, or a folder of images by class.",
+        ),
+    ],
     target: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="What is to be predicted; may be given several times.")
     ] = None,
@@ -27,11 +33,17 @@ def new(
     ignore: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave out; may be given several times.")
     ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column that says how much a row counts.")
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A file of test rows; unset: a fifth of the rows is kept.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a spec that is there.")] = False,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Look at a table and write a spec for it, with comments."""
+    """Look at data and write a spec for it, with comments."""
     from dnnrun.data.places import find_places
     from dnnrun.files import write_atomic
     from dnnrun.proposal import propose
@@ -42,7 +54,15 @@ def new(
         raise typer.BadParameter(f"-o {output}: is there already; choose another name, or --force to replace it")
     stated: Any = task
     found = propose(
-        table, target or (), name=name, task=stated, row_id=row_id, ignore=ignore or (), places=find_places(data_dir)
+        table,
+        target or (),
+        name=name,
+        task=stated,
+        row_id=row_id,
+        ignore=ignore or (),
+        weights=weights,
+        test=test,
+        places=find_places(data_dir),
     )
     if output is not None:
         write_atomic(output, found.text.encode())

@@ -1,43 +1,41 @@
 """What to begin with on a table: layers and training for so many rows, as `dnnrun new` writes them into a spec.
 
-Those for fewer than 5,000 rows come from benchmarks/tabular.py, which compares them with scikit-learn's.
+Chosen by benchmarks/advice.py on made-up tables of many kinds; benchmarks/tabular.py then compares it with
+scikit-learn's on tables that had no say in it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from dnnrun.data.source import TaskName
-
-SMALL = 5_000  # training rows: below, layers are small and held back hard; a validation set is too small to stop by
+SMALL = 5_000  # rows: below, layers are small and held back hard; a validation set is too small to stop by
 LARGE = 50_000
+SMOOTH = 1_000  # rows: below, ELU falls less short of what is best on the table that suits it least
+VALIDATING = 1_000  # rows that choose the best epoch well enough; a tenth of all where that is less
 STEPS = 600  # at least, on few rows
 
 
-def advised(rows: int, task: TaskName) -> dict[str, Any]:
-    """The sections `model`, `train` and `eval` of a spec for so many training rows of a table.
+def advised(rows: int) -> dict[str, Any]:
+    """The sections `data` (without a source), `model`, `train` and `eval` of a spec for so many rows, the test's apart.
 
-    Few rows: dropout of a half, an l2 penalty and a fixed number of epochs. Stopping early by a few dozen validation
-    rows stops by chance; it begins where there are rows for it.
+    The rate falls along half a cosine, dropout is light and l2 strong. On few rows the number of epochs is fixed and
+    no row validates: a few dozen would stop a run by chance, and are worth more to learn from.
     """
+    rate = {"type": "cosine", "initial": 0.003}
     if rows < SMALL:
-        if task == "regression":
-            model: dict[str, Any] = {"hidden": [100], "activation": "elu", "dropout": 0.5}
-        else:
-            model = {"hidden": [100, 100], "dropout": 0.5}
+        model: dict[str, Any] = {"hidden": [100, 100], "dropout": 0.2}
+        if rows < SMOOTH:
+            model["activation"] = "elu"
         batch = max(1, min(32, rows // 2))
         epochs = max(100, STEPS // max(1, rows // batch))
-        train: dict[str, Any] = {
-            "batch_size": batch,
-            "epochs": epochs,
-            "l2": 0.003 if task == "regression" else 0.001,
-        }
+        train: dict[str, Any] = {"batch_size": batch, "epochs": epochs, "l2": 0.01}
     else:
-        model = {"hidden": [256, 128], "dropout": 0.2}
-        batch = 128 if rows < LARGE else 256
-        train = {"batch_size": batch, "epochs": 50, "early_stopping": {"patience": 8}}
+        model = {"hidden": [256, 128], "dropout": 0.1}
+        batch = 64 if rows < LARGE else 256
+        train = {"batch_size": batch, "epochs": 30, "l2": 0.001, "early_stopping": {"patience": 8}}
     return {
+        "data": {"validation": 0 if rows < SMALL else round(min(0.1, max(0.02, VALIDATING / rows)), 2)},
         "model": model,
-        "train": {"optimizer": {"type": "adam", "learning_rate": 0.001}, **train},
+        "train": {"optimizer": {"type": "adam", "learning_rate": rate}, **train},
         "eval": {"baseline": True},
     }

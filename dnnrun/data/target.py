@@ -73,6 +73,11 @@ def infer(frame: polars.DataFrame, stated: TaskName | None, where: str) -> Targe
             f"{where}: the target {series.name!r} is {distinct[0]!r} in every row, one class; wanted two or more: give "
             "it rows of other classes, or another target"
         )
+    if not stated and len(distinct) > CLASSES and _is_dates(series):
+        raise DataError(
+            f"{where}: the target {series.name!r} holds {len(distinct):,} different dates, wanted classes or numbers; "
+            "write what is to be predicted as a number, such as days from a day on, or say data.task: classification"
+        )
     if len(distinct) > MOST or (len(text) >= 50 and len(distinct) > len(text) / 2):
         raise DataError(
             f"{where}: the target {series.name!r} has {len(distinct):,} different values in {len(text):,} rows, too "
@@ -90,6 +95,16 @@ def as_written(series: polars.Series) -> polars.Series:
     if series.dtype.is_float() and bool((series == series.round()).all()):
         return series.cast(pl.Int64).cast(pl.String)
     return series.cast(pl.String)
+
+
+def _is_dates(series: polars.Series) -> bool:
+    import polars as pl
+
+    from dnnrun.data.table.kinds import as_dates
+
+    if series.dtype != pl.String:
+        return series.dtype.is_temporal()
+    return as_dates(series.str.strip_chars()) is not None
 
 
 def _task_of(series: polars.Series) -> tuple[TaskName, str]:

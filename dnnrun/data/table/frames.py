@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dnnrun.data.table.columns import Columns, Encoded
-from dnnrun.data.table.kinds import typed
+from dnnrun.data.table.columns import Category, Columns, Encoded
+from dnnrun.data.table.kinds import listed, typed
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def as_frame(x: Any, columns: Columns) -> polars.DataFrame:
             return pl.DataFrame({str(name): _column(values) for name, values in x.items()}, strict=False)
         if is_frame(x):
             names = [str(name) for name in x.columns]
+            if twice := {name: None for name in names if names.count(name) > 1}:
+                raise DataError(f"the inputs: there are several columns {listed(list(twice))}; keep one of each")
             return pl.DataFrame({name: _column(x.iloc[:, at]) for at, name in enumerate(names)}, strict=False)
         array = np.asarray(x)
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
@@ -58,22 +60,48 @@ def encode(frame: polars.DataFrame, columns: Columns, where: str, first: int = 0
 
 def fitting(frame: polars.DataFrame, columns: Columns, where: str, first: int = 0) -> polars.DataFrame:
     """The columns that the network was trained on, as they were typed then. Raises DataError."""
+    import polars as pl
+
     columns.check_names(frame.columns, where)
     kinds: dict[str, Any] = {column.name: column.kind for column in columns.used}
     if list(columns.names) != frame.columns:
         frame = frame.select(columns.names)
+    frame = frame.with_columns(
+        frame[column.name].fill_nan(None).cast(pl.Int64)
+        for column in columns.used
+        if isinstance(column, Category) and _lost_wholeness(frame[column.name], column)
+    )
     schema = frame.schema
     if all(schema[name].is_float() and kind == "number" for name, kind in kinds.items()):
         return frame
     return typed(frame, kinds, where, first=first)
 
 
+def _lost_wholeness(series: polars.Series, column: Category) -> bool:
+    """Whether codes that training knows as 3 stand there as 3.0, as pandas has them where one is missing."""
+    if not series.dtype.is_float():
+        return False
+    there = series.drop_nulls().drop_nans()
+    whole = bool((there == there.round()).all()) and bool((there.abs() < 2**53).all())
+    return whole and not any(name.endswith(".0") for name in (*column.values, *column.rare))
+
+
 def _column(values: Any) -> Any:
-    """A column as polars takes it: what pandas writes for missing (NaN among text, NaT) as None."""
+    """A column as polars takes it: what is missing in pandas (NaN among text, NaT, NA) as None, periods as dates."""
     import numpy as np
 
+    missing = None
     if hasattr(values, "to_numpy") and not type(values).__module__.startswith("polars"):
+        if hasattr(values, "dt") and hasattr(values.dt, "to_timestamp"):
+            values = values.dt.to_timestamp()
+        missing = values.isna().to_numpy() if hasattr(values, "isna") else None
         values = values.to_numpy()
-    if isinstance(values, np.ndarray) and values.dtype.kind == "O":
-        return [None if value is None or value != value else value for value in values.tolist()]
+    if not isinstance(values, np.ndarray):
+        return values
+    if values.dtype.kind == "O":
+        if missing is None:
+            return [None if value is None or value != value else value for value in values.tolist()]
+        return [None if gone else value for value, gone in zip(values.tolist(), missing.tolist(), strict=True)]
+    if values.dtype.kind in "mM" and np.datetime_data(values.dtype)[0] not in ("D", "ms", "us", "ns"):
+        return values.astype(f"{values.dtype.kind}8[ms]")  # polars has no seconds, which pandas begins with
     return values

@@ -143,7 +143,7 @@ def read_text(series: polars.Series, kind: Kind | None, where: str, first: int =
                 f"data.source.null if it stands for a missing value, or say data.source.types: "
                 f"{{{series.name}: category}}"
             )
-    if kind in (None, "date") and (dates := _as_dates(series, there)) is not None:
+    if kind in (None, "date") and (dates := as_dates(series)) is not None:
         return dates
     if kind == "date":
         raise DataError(
@@ -176,10 +176,11 @@ def _as_boolean(series: polars.Series, where: str, first: int) -> polars.Series:
     return values
 
 
-def _as_dates(series: polars.Series, there: polars.Series) -> polars.Series | None:
-    """The column as dates, None where no form of writing fits all values."""
+def as_dates(series: polars.Series) -> polars.Series | None:
+    """A column of text that is not all missing as dates, None where no form of writing fits all values."""
     import polars as pl
 
+    there = series.drop_nulls()
     if not there.head(1)[0][:1].isdigit():
         return None
     for form in FORMATS:

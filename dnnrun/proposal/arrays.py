@@ -1,0 +1,171 @@
+"""A spec for arrays in an .npz file, or for a folder of images by class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dnnrun.data.arrays import Image
+from dnnrun.data.source import Places, TaskName
+from dnnrun.errors import DataError
+from dnnrun.proposal.text import Proposal, listed, name_of, recipe, scalar, task_line, told
+
+FEATURES, LABELS = (
+    ("x", "x_train", "features", "data", "images", "inputs"),
+    ("y", "y_train", "labels", "target", "targets"),
+)
+TEST = {"x_test": "y_test", "test_features": "test_labels", "test_images": "test_labels"}
+UNTESTED = 0.2  # of the rows validate where nothing tests
+WIDEST, PROBED = 64, 200  # pixels of a side that layers of all pixels learn from; images looked at before training
+
+
+def of_arrays(
+    path: str, file: Path, targets: Sequence[str], name: str | None, task: TaskName | None, places: Places
+) -> Proposal:
+    """A spec for the arrays of an .npz file; the one with the labels is `targets`, or known by its name."""
+    from dnnrun.data.advice import advised
+    from dnnrun.data.npy import Archive
+    from dnnrun.data.source.npz import Npz
+    from dnnrun.data.task import as_task
+
+    names: dict[str, str] = {}
+    for one in Archive(file).names:
+        names.setdefault(one.lower(), one)
+    labels = _known(names, targets or LABELS)
+    if labels is None:
+        told_by = f"no array {targets[0]!r}" if targets else "no array of labels that is known by its name"
+        raise DataError(f"{path}: {told_by}; say which one it is with --target, of {listed(list(names.values()))}")
+    others = [one for one in names.values() if one != labels]
+    features = _known(names, others if len(others) == 1 else FEATURES)
+    if features is None:
+        raise DataError(f"{path}: no array of features that is known by its name; call one of {listed(others)} x")
+    options: dict[str, Any] = {"features": features, "labels": labels}
+    for test, test_labels in TEST.items():
+        if test in names and test_labels in names:
+            options |= {"test_features": names[test], "test_labels": names[test_labels]}
+            break
+    raw = as_task(Npz(path=path, **options).read(places), task)
+    rows, width = raw.train.features.shape
+    shape = "x".join(map(str, raw.image)) if raw.image else f"{width} numbers"
+    sections = _sections(advised(rows), raw.image, "test_features" in options)
+    name, what = name or name_of(path), told(raw.task, raw.classes or raw.targets, raw.train.labels)
+    lines = [
+        f"# {path}: {rows:,} rows of {shape}. Predicts {labels}: {what}",
+        *_commands(name),
+        f"name: {scalar(name)}",
+        "data:",
+        "  source:",
+        "    type: npz",
+        f"    path: {scalar(path)}",
+        *(f"    {key}: {scalar(value)}" for key, value in options.items()),
+        *(
+            []
+            if "test_features" in options
+            else ["    # test: FILE.npz  # arrays of the same names, touched at the end"]
+        ),
+        task_line(raw.task, task),
+        *(_pixels(raw.image) if raw.image else ["  scale: standardize"]),
+        *recipe(sections, raw.task, raw.train.labels),
+    ]
+    return Proposal("\n".join(lines) + "\n", name, raw.task, rows)
+
+
+def of_images(path: str, root: Path, name: str | None) -> Proposal:
+    """A spec for a folder of images by class, by what the first images of every class are like."""
+    from dnnrun.data.advice import advised
+    from dnnrun.data.folders import by_class, mixed, splits_of
+
+    splits = splits_of(root)
+    found = mixed(by_class(splits["train"]))
+    classes = sorted(set(found.classes or ()))
+    if len(classes) < 2:
+        raise DataError(f"{splits['train']}: one class, {classes[0]!r}; wanted a folder for each of two or more")
+    numbers = {name: number for number, name in enumerate(classes)}
+    labels = np.array([numbers[one] for one in found.classes or ()])
+    options, shape, image = _looked_at(found.paths)
+    sections = _sections(advised(len(labels)), image, "test" in splits)
+    name = name or name_of(str(root.resolve()))
+    lines = [
+        f"# {path}: {len(labels):,} images, {shape}. Predicts the folder: {told('classification', classes, labels)}",
+        *_commands(name),
+        f"name: {scalar(name)}",
+        "data:",
+        "  source:",
+        "    type: images",
+        f"    path: {scalar(path)}",
+        *options,
+        *(
+            []
+            if "test" in splits
+            else ["    # no test images: move some of each class to PATH/test, the others to PATH/train"]
+        ),
+        *_pixels(image),
+        *recipe(sections, "classification", labels),
+    ]
+    return Proposal("\n".join(lines) + "\n", name, "classification", len(labels))
+
+
+def _known(names: dict[str, str], wanted: Sequence[str]) -> str | None:
+    return next((names[name.lower()] for name in wanted if name.lower() in names), None)
+
+
+def _looked_at(paths: Sequence[Path]) -> tuple[list[str], str, Image]:
+    """What the source has to be told of images like the first ones, what they are, and what they become."""
+    from PIL import Image as Picture
+
+    from dnnrun.data.image import FORMATS, GREY
+
+    sizes, grey, clear = Counter[tuple[int, int]](), set[bool](), False
+    for path in paths[:PROBED]:
+        try:
+            with Picture.open(path, formats=FORMATS) as image:
+                sizes[image.height, image.width] += 1
+                grey.add(image.mode in GREY)
+                clear = clear or image.has_transparency_data
+        except (OSError, SyntaxError, ValueError, Picture.DecompressionBombError):
+            raise DataError(f"{path}: not an image that can be read; replace it or take it away") from None
+    (height, width), _ = sizes.most_common(1)[0]
+    shape = f"{height} x {width}" if len(sizes) == 1 else f"of {len(sizes)} sizes, most of them {height} x {width}"
+    shape += " grey" if grey == {True} else " in colour" if grey == {False} else ", grey and in colour"
+    lines, size = [], (height, width)
+    if len(grey) > 1:
+        lines.append("    mode: rgb  # some are in colour; grey would be enough where colour says nothing")
+    if len(sizes) > 1 or max(height, width) > WIDEST:
+        most = min(1.0, WIDEST / max(height, width))
+        size = max(1, round(height * most)), max(1, round(width * most))
+        lines.append(
+            f"    size: {list(size)}  # height and width that all are brought to: larger ones want much more time"
+        )
+    if clear:
+        lines.append("    background: white  # shows through transparent pixels; or black")
+    return lines, shape, (*size, 1)
+
+
+def _sections(sections: dict[str, Any], image: Image | None, tested: bool) -> dict[str, Any]:
+    """The recipe of a table, with wider layers for images of which there are many; without a test, with validation."""
+    if image and sections["data"]["validation"]:
+        sections["model"] = {**sections["model"], "hidden": [300, 100]}
+    elif not tested:
+        sections["data"]["validation"] = UNTESTED
+    return sections
+
+
+def _pixels(image: Image) -> list[str]:
+    by = max(1, round(min(image[:2]) / 14))
+    return [
+        "  scale: unit",
+        f"  # augment: {{shift: {by}}}  # moves every image by up to so many pixels in training: helps where no class "
+        "changes by it",
+    ]
+
+
+def _commands(name: str) -> list[str]:
+    return [
+        "#",
+        f"# dnnrun train {name}.yaml",
+        f"# dnnrun eval runs/{name} ; dnnrun predict runs/{name} NEW-ROWS -o predictions.csv",
+    ]

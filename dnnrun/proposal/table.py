@@ -1,0 +1,173 @@
+"""A spec for a table that nobody has described yet: looks at the file, chooses, and says why in comments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dnnrun.data.source import Places, Raw, TaskName
+from dnnrun.errors import DataError
+from dnnrun.proposal.text import Proposal, listed, name_of, recipe, scalar, task_line, told, value_of
+
+if TYPE_CHECKING:
+    import polars
+
+    from dnnrun.data.source.table import Arrow, Csv, Parquet
+
+NAMED = re.compile(r"(.*[^a-z])?(id|uuid|guid|key|index|rowid|row_?number|unnamed: 0)", re.IGNORECASE)
+TEST = 0.2  # of the rows
+SEQUENCE = 1000  # rows; so many whole numbers without a gap count them
+
+
+def of_table(
+    path: str,
+    targets: Sequence[str],
+    *,
+    name: str | None = None,
+    task: TaskName | None = None,
+    row_id: str | None = None,
+    ignore: Sequence[str] = (),
+    weights: str | None = None,
+    test: str | None = None,
+    places: Places,
+) -> Proposal:
+    """A spec for the table at `path` (a file or a pattern) that predicts the columns `targets`; see `propose`."""
+    source = _source(
+        path, targets, {"id": row_id, "weights": weights, "ignore": tuple(ignore), "test": test and (test,)}
+    )
+    _want_target(source, targets, path, places)
+    from dnnrun.data.advice import advised
+    from dnnrun.data.settle import settle
+
+    raw = source.read(places)
+    frame: Any = raw.train.features.whole()  # type: ignore[attr-defined]
+    written: Any = raw.train.labels
+    ids, texts, empty = _unfit(frame)
+    row_id = row_id or next(iter(ids), None)
+    left_out = [*ignore, *(column for column in ids if column != row_id), *texts]
+    settled = settle(raw, task)
+    kept = [column for column in frame.columns if column not in {row_id, *left_out}]
+    if not set(kept) - set(empty):
+        raise DataError(f"{path}: no column is left to learn from beside {', '.join(targets)}; give it others")
+    suspicious = _telling(frame.select(kept), written, settled)
+    notes = {
+        "empty, or the same in every row: left out by itself": empty,
+        "text of too many different values for categories: ignored": texts,
+        "different in every row, as names of rows are: ignored": [c for c in ids if c != row_id],
+        "tells the target all by itself; ignore it if it is known only afterwards": suspicious,
+    }
+    name = name or name_of(path)
+    sections = advised(int(len(frame) * (1 if test else 1 - TEST)))
+    lines = [
+        *_head(path, name, targets, settled, frame.select(c for c in kept if c not in empty)),
+        f"name: {scalar(name)}",
+        "data:",
+        "  source:",
+        f"    type: {source.type}",
+        f"    path: {scalar(path)}",
+        f"    target: {value_of(list(targets))}",
+        *(
+            []
+            if row_id is None
+            else [f"    id: {scalar(row_id)}  # names a row: not learned from, carried along by predict"]
+        ),
+        *([] if weights is None else [f"    weights: {scalar(weights)}"]),
+        *([f"    ignore: [{', '.join(map(scalar, left_out))}]"] * bool(left_out)),
+        f"    test: {TEST}  # drawn once, the same rows for every seed, touched at the end"
+        if test is None
+        else f"    test: {scalar(test)}  # touched at the end",
+        *(f"    # {what}: {listed(columns)}" for what, columns in notes.items() if columns),
+        task_line(settled.task, task),
+        *recipe(sections, settled.task, settled.train.labels),
+    ]
+    found = (settled.task, len(frame), tuple(kept), tuple(left_out), tuple(suspicious))
+    return Proposal("\n".join(lines) + "\n", name, *found)
+
+
+def _source(path: str, targets: Sequence[str], options: Mapping[str, Any]) -> Csv | Parquet | Arrow:
+    from dnnrun.data.source.table import Arrow, Csv, Parquet
+    from dnnrun.data.table.files import format_of
+
+    kind = {"csv": Csv, "parquet": Parquet, "arrow": Arrow}[format_of(Path(path))]
+    return kind(path=(path,), target=tuple(targets) or ("?",), **options)
+
+
+def _want_target(source: Any, targets: Sequence[str], path: str, places: Places) -> None:
+    from dnnrun.data.table.files import find, open_table
+    from dnnrun.data.table.kinds import listed
+
+    if targets:
+        return
+    names = open_table(find([path], places.folders)[0], source.form()).names
+    raise DataError(f"{path}: say which column is to be predicted, as --target {names[-1]!r}; it has {listed(names)}")
+
+
+def _unfit(frame: polars.DataFrame) -> tuple[list[str], list[str], list[str]]:
+    """The columns that name rows, those that hold text, and those that hold nothing or the same everywhere."""
+    import polars as pl
+
+    from dnnrun.data.table.fit import is_text
+
+    ids, texts, empty = [], [], []
+    for series in frame.get_columns():
+        there = series.drop_nulls()
+        distinct = there.n_unique()
+        whole = series.dtype.is_integer() or (series.dtype.is_float() and bool((there == there.round()).all()))
+        if distinct < 2 and (distinct == 0 or not series.null_count()):
+            empty.append(series.name)
+        elif distinct == len(series) > 2 and (
+            (NAMED.fullmatch(series.name) and (whole or series.dtype == pl.String)) or _counts(there, whole)
+        ):
+            ids.append(series.name)
+        elif is_text(series) or (series.dtype == pl.String and distinct == len(series) >= 20):
+            texts.append(series.name)
+    return ids, texts, empty
+
+
+def _counts(there: polars.Series, whole: bool) -> bool:
+    """Whether these different numbers are those of rows, in whatever order."""
+    if not whole or len(there) < SEQUENCE:
+        return False
+    lowest, highest = there.cast(float).min(), there.cast(float).max()
+    return float(highest) - float(lowest) == len(there) - 1  # type: ignore[arg-type]
+
+
+def _telling(frame: polars.DataFrame, written: polars.DataFrame, settled: Raw) -> list[str]:
+    """Columns each of whose values comes with one value of the target, though there are fewer of them than rows."""
+    import polars as pl
+
+    if settled.task != "classification":
+        return []
+    target = written.to_series(0).alias("target of the table")
+    found = []
+    for series in frame.get_columns():
+        distinct = series.n_unique()
+        if 1 < distinct <= max(20, len(series) // 20):
+            pairs = pl.DataFrame([series, target]).unique().height
+            if pairs == distinct:
+                found.append(series.name)
+    return found
+
+
+def _head(path: str, name: str, targets: Sequence[str], settled: Raw, frame: polars.DataFrame) -> list[str]:
+    from dnnrun.data.table.kinds import kind_of
+
+    what = told(settled.task, settled.classes or settled.targets, settled.train.labels)
+    rows, kinds = len(frame), dict[str, list[str]]()
+    missing = []
+    for series in frame.get_columns():
+        kinds.setdefault(kind_of(series.dtype), []).append(series.name)
+        nulls = series.null_count() + (int(series.is_nan().sum()) if series.dtype.is_float() else 0)
+        if nulls:
+            missing.append(f"{series.name} ({nulls / rows:.2g})" if nulls >= rows / 100 else f"{series.name} (<.01)")
+    plural = {"number": "numbers", "date": "dates", "boolean": "true and false", "category": "categories"}
+    return [
+        f"# {path}: {rows:,} rows. Predicts {', '.join(targets)}: {what}",
+        *(f"# {plural[kind]}: {listed(columns)}" for kind, columns in kinds.items()),
+        *([f"# missing values, share of rows: {listed(missing)}"] if missing else []),
+        "#",
+        f"# dnnrun train {name}.yaml",
+        f"# dnnrun eval runs/{name} ; dnnrun predict runs/{name} NEW-ROWS -o predictions.csv",
+    ]

@@ -1,0 +1,32 @@
+"""What is advised for so many rows: it loads, steps fit into the rows, and few rows are all learned from."""
+
+from __future__ import annotations
+
+import pytest
+
+from dnnrun.data.advice import advised
+from dnnrun.spec.load import load_mapping
+
+
+@pytest.mark.parametrize(
+    ("rows", "validation", "activation"),
+    [
+        (3, 0, "elu"),
+        (999, 0, "elu"),
+        (1_000, 0, "relu"),
+        (4_999, 0, "relu"),
+        (5_000, 0.1, "relu"),
+        (16_000, 0.06, "relu"),
+        (10**6, 0.02, "relu"),
+    ],
+)
+def test_the_recipe_goes_by_the_rows(rows: int, validation: float, activation: str) -> None:
+    sections = advised(rows)
+    data = {"source": "digits", **sections.pop("data")}
+    spec = load_mapping({"name": "advised", "data": data, **sections})
+    assert spec.data.validation == validation
+    assert spec.model.activation.type == activation  # type: ignore[attr-defined]
+    assert spec.train.batch_size <= rows * (1 - validation)
+    steps = spec.train.epochs * (rows // spec.train.batch_size)
+    assert steps >= 300
+    assert (spec.train.early_stopping is None) == (validation == 0)
