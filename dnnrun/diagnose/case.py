@@ -16,6 +16,7 @@ from dnnrun.diagnose.measure import DEEPEST, Look, look
 from dnnrun.diagnose.remedy import Allowance, Remedy, changed, find_remedy
 from dnnrun.diagnose.verdict import Finding
 from dnnrun.errors import DnnrunError, SpecError
+from dnnrun.interop.formats import format_of
 from dnnrun.spec.compare import differences
 from dnnrun.spec.load import dump, load
 from dnnrun.spec.sections import Spec
@@ -183,6 +184,10 @@ def examine(
 def _checkpoint(subject: str) -> Any:
     """The checkpoint that the argument names, None where it names a spec."""
     path = Path(subject)
+    if (kind := format_of(path)) not in (None, "folder"):
+        raise SpecError(
+            [f"{subject}: weights of another framework ({kind}); dnnrun import makes a run of them, to look at"]
+        )
     if path.is_file() or not (
         path.exists() or (path.parent.is_dir() and path.name.startswith(("best", "last", "step-")))
     ):

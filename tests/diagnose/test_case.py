@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -53,6 +54,24 @@ def test_numbers_and_labels_are_looked_at_too(
     still = changed(spec, {"train.optimizer": {"type": "sgd", "learning_rate": 1e-9}})
     assert {f.kind for f in look(still, Places(), steps=100, cache=compiled).findings()} & {"stuck", "diverging"}
     assert not look(spec, Places(), steps=0, cache=compiled, normal=7).findings()
+
+
+def test_weights_of_another_framework_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    np.savez(path, kernel=np.zeros((2, 2)))
+    told = r"model\.npz: weights of another framework \(npz\); dnnrun import makes a run of them, to look at"
+    with pytest.raises(SpecError, match=told):
+        examine(str(path), (), steps=0, remedy=False)
+
+
+def test_a_run_whose_data_is_gone(tmp_path: Path, compiled: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("a,b,y\n" + "".join(f"{n},{n % 7},{n % 2}\n" for n in range(60)))
+    source = f"data.source={{type: csv, path: {table}, target: y}}"
+    run = trained(small(source, "data.limit=null", "train.epochs=1", "train.batch_size=10"), tmp_path, compiled).run
+    table.unlink()
+    with pytest.raises(DnnrunError, match=r"rows\.csv: there is no such file"):
+        examine(str(run), (), steps=0, remedy=False, cache=compiled)
 
 
 def test_a_run_of_numbers_is_looked_at(tmp_path: Path, compiled: Path) -> None:
