@@ -18,23 +18,32 @@ def append(path: Path, event: Mapping[str, Any]) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Every event. A last line that a kill cut short is left out; any other broken line is an error."""
+    """The events of a run: `records`, each of which says what it is. Raises RunDirectoryError."""
+    found = records(path)
+    for number, event in enumerate(found, 1):
+        if not isinstance(event.get("event"), str):
+            raise RunDirectoryError(f"{path}:{number}: no event; the file was changed by something else")
+    return found
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """Every object of a file of them, one a line. A last line that a kill cut short is left out; any other broken line is an error."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except FileNotFoundError:
         return []
-    events = []
+    records = []
     for number, line in enumerate(lines, 1):
         try:
-            event = json.loads(line)
+            found = json.loads(line)
         except ValueError:
             if number == len(lines) and not line.endswith(b"\n"):
                 break
             raise RunDirectoryError(f"{path}:{number}: not JSON; the file was changed by something else") from None
-        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-            raise RunDirectoryError(f"{path}:{number}: no event; the file was changed by something else")
-        events.append(event)
-    return events
+        if not isinstance(found, dict):
+            raise RunDirectoryError(f"{path}:{number}: no record; the file was changed by something else")
+        records.append(found)
+    return records
 
 
 def cut(path: Path, step: int) -> None:

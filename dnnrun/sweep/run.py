@@ -257,7 +257,7 @@ def open_sweep(folder: Path, base: Spec, paged: bool = True) -> SweepRun:
     files.make_folder(folder / TRIALS, exist_ok=True)
     assert base.sweep is not None
     sweep = SweepRun(folder, base, base.sweep, paged=paged)
-    for entry in events.read(folder / OUTCOMES):
+    for entry in events.records(folder / OUTCOMES):
         outcome = Outcome(**{**entry, "trial": Trial(**entry["trial"])})
         sweep.outcomes[outcome.trial.name] = outcome
     return sweep

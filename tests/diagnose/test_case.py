@@ -23,8 +23,8 @@ from tests.smallruns import finished, small, spec_file, trained
     ("source", "train", "metric", "least"),
     [
         ("diabetes", {}, "r2", 0.4),
-        ("diabetes", {"loss": "mae"}, "r2", 0.4),
-        ("diabetes", {"loss": {"type": "huber", "delta": 0.5}}, "r2", 0.4),
+        pytest.param("diabetes", {"loss": "mae"}, "r2", 0.4, marks=pytest.mark.slow),
+        pytest.param("diabetes", {"loss": {"type": "huber", "delta": 0.5}}, "r2", 0.4, marks=pytest.mark.slow),
         ("labels", {}, "accuracy", 0.9),
         ("breast_cancer", {"loss": "binary_cross_entropy", "class_weights": "balanced"}, "accuracy", 0.9),
     ],
