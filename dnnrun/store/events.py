@@ -27,7 +27,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    """Every object of a file of them, one a line. A last line that a kill cut short is left out; any other broken line is an error."""
+    """Every object of a file of them, one a line.
+
+    A last line that a kill cut short is left out; any other broken line is an error.
+    """
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except FileNotFoundError:
