@@ -90,7 +90,7 @@ def main() -> NoReturn:
     from dnnrun.errors import DnnrunError
 
     # polars' allocator keeps what is freed, for ever where the system does not ask for it: a third more at the peak
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:10,muzzy_decay_ms:0")
     stand_in()
     try:
         try:

@@ -70,13 +70,18 @@ class Csv:
             yield frame
 
     def scan(self, wanted: Sequence[str], numeric: Sequence[str]) -> Iterator[polars.DataFrame]:
-        """The columns `wanted` in frames of some rows each, in order; `numeric` as floats, the others as text.
+        """The columns `wanted` in frames of some rows each, in order; `numeric` as numbers, the others as text.
 
         Where one of these is no number, that frame and those after it have that column as text. Raises DataError.
         """
         import polars as pl
 
-        for frame, _ in self._parsed(wanted, lambda _: dict.fromkeys(numeric, pl.Float32), None):
+        def numbers(piece: bytes) -> Mapping[str, Any]:
+            others = {name for name in wanted if name not in numeric}
+            whole = [name for name, dtype in guess(self, piece, wanted, others, {}).items() if dtype == pl.Int16]
+            return dict.fromkeys(numeric, pl.Float32) | dict.fromkeys(whole, pl.Int16)
+
+        for frame, _ in self._parsed(wanted, numbers, None):
             yield frame
 
     def _parsed(

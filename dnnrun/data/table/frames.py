@@ -72,7 +72,7 @@ def fitting(frame: polars.DataFrame, columns: Columns, where: str, first: int = 
         if isinstance(column, Category) and _lost_wholeness(frame[column.name], column)
     )
     schema = frame.schema
-    if all(schema[name].is_float() and kind == "number" for name, kind in kinds.items()):
+    if all(schema[name].is_numeric() and kind == "number" for name, kind in kinds.items()):
         return frame
     return typed(frame, kinds, where, first=first)
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-PIECE = 1 << 23  # bytes
+PIECE = 1 << 24  # bytes
 
 T = TypeVar("T")
 Progress = Callable[[int], None]  # called with the bytes of the file that are done
@@ -23,7 +23,7 @@ def open_plain(path: Path) -> Any:
 
 
 def records(path: Path, encoding: str, quote: str, progress: Progress | None = None) -> Iterator[bytes]:
-    """Pieces of the file as UTF-8, of about 8 MB, each ending where a record does; the last one where the file does.
+    """Pieces of the file as UTF-8, of about 16 MB, each ending where a record does; the last one where the file does.
 
     A line end between two quotes ends no record. The next piece is read while the caller has one. Raises
     UnicodeDecodeError for bytes of another encoding than said, OSError, EOFError and zlib.error for a damaged file.
