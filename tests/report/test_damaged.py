@@ -29,7 +29,7 @@ def run(whole: Path, tmp_path: Path) -> Path:
     ("lines", "told"),
     [
         ("x\n{}\n", ":1: not JSON"),
-        ("[1, 2]\n", ":1: no event"),
+        ("[1, 2]\n", ":1: no record"),
         ('{"event": 5}\n', ":1: no event"),
         ('{"event": "epoch"}\n', ":1: epoch without epoch"),
         ('{"event": "epoch", "epoch": 1, "step": 2, "learning_rate": 0.1}\n', ":1: epoch without train"),
