@@ -20,6 +20,7 @@ PLAIN = ("name", "run", "status", "started", "seconds", "epochs", "steps", "exam
 SPLITS = ("train", "validation", "test")
 METRICS = tuple(dict.fromkeys(name for names in MEASURED.values() for name in names))
 KEYS = (*PLAIN, *(f"{split}.{metric}" for split in SPLITS for metric in METRICS))
+STATUSES = ("done", "running", "interrupted", "failed", "killed", "created", "unknown")
 ASCENDING = ("name", "run", "status")  # what is no metric and has its first on top
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {">=": ge, "<=": le, ">": gt, "<": lt}
 
@@ -53,6 +54,8 @@ def condition(text: str) -> Condition:
     known(key, f"filter {text!r}")
     if operator not in ("=", "!=") and key not in ("name", "run", "status", "started") and _number(value) is None:
         raise DnnrunError(f"filter {text!r}: {key} is a number, and {value!r} is none")
+    if key == "status" and operator in ("=", "!=") and not any(fnmatchcase(status, value) for status in STATUSES):
+        raise DnnrunError(f"filter {text!r}: no run is ever {value!r}; wanted {', '.join(STATUSES[:5])}")
     return Condition(key, operator, value)
 
 

@@ -112,6 +112,10 @@ def test_conditions(tmp_path: Path, text: str, names: str) -> None:
         ("stats=done", "filter 'stats=done': no key 'stats'; did you mean 'status'?"),
         ("validation.acc>1", "filter 'validation.acc>1': no key 'validation.acc'; did you mean 'validation.accuracy'?"),
         ("epochs>many", "filter 'epochs>many': epochs is a number, and 'many' is none"),
+        (
+            "status=nope",
+            "filter 'status=nope': no run is ever 'nope'; wanted done, running, interrupted, failed, killed",
+        ),
         ("=3", "filter '=3': wanted KEY=VALUE, as status=done or 'validation.accuracy>0.97'"),
     ],
 )
