@@ -298,13 +298,7 @@ def _put(raw: Raw, chosen: dict[str, Any], splits: Mapping[str, tuple[int, int]]
     from dnnrun.data.room import release
     from dnnrun.data.settle import placed
 
-    for source, names in (
-        (raw.train, [split for split in splits if split != "test" or not raw.test]),
-        (raw.test, [split for split in splits if split == "test" and raw.test]),
-    ):
-        if source is None or not names:
-            continue
-        places = placed(len(source.labels), [(chosen[split], splits[split]) for split in names])
+    for source, places in placed(raw, chosen, splits):
         size = max(1, CELLS // source.features.shape[1])
         for start in range(0, len(places), size):
             there = places[start : start + size]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -172,40 +172,40 @@ def encode(
     """
     known = raw.undecoded
     assert known is not None
-    of_test = ["test"] if raw.test else []
-    for source, where, names in (
-        (raw.train, known.where, [split for split in splits if split not in of_test]),
-        (raw.test, known.where_test, [split for split in splits if split in of_test]),
-    ):
+    for source, places in placed(raw, chosen, splits):
+        table: Any = source.features
+        where = known.where if source is raw.train else known.where_test
+        for first, frame in table.frames(columns.names, drain):
+            columns.put(frame, places[first : first + len(frame)], out, where, first)
+
+
+def placed(
+    raw: Raw, chosen: Mapping[str, np.ndarray], splits: Mapping[str, tuple[int, int]]
+) -> Iterator[tuple[Rows, np.ndarray]]:
+    """The rows of a source, then its test rows, each with where every row goes, (rows,); -1 for nowhere."""
+    for source in (raw.train, raw.test):
+        names = [split for split in splits if source is (raw.test if split == "test" and raw.test else raw.train)]
         if source is not None and names:
-            table: Any = source.features
-            places = placed(len(table), [(chosen[split], splits[split]) for split in names])
-            for first, frame in table.frames(columns.names, drain):
-                columns.put(frame, places[first : first + len(frame)], out, where, first)
-
-
-def placed(rows: int, chosen: Sequence[tuple[np.ndarray, tuple[int, int]]]) -> np.ndarray:
-    """Where each of so many rows goes, -1 for nowhere: row numbers in their order, from one place to another."""
-    places = np.full(rows, -1)
-    for numbers, (start, stop) in chosen:
-        places[numbers] = np.arange(start, stop)
-    return places
+            places = np.full(len(source.labels), -1)
+            for split in names:
+                places[chosen[split]] = np.arange(*splits[split])
+            yield source, places
 
 
 def _leaks(raw: Raw, chosen: Mapping[str, np.ndarray]) -> list[str]:
     """Rows of a split of its own that are training rows too."""
     known = raw.undecoded
     assert known is not None
-    table: Any = raw.train.features
-    told, trained = [], None
+    told, own, trained = [], None, None
     for split in ("validation", "test"):
         rows = chosen[split]
         if not len(rows) or not (split in known.apart or (split == "test" and raw.test)):
             continue
-        if trained is None:
-            trained = np.unique(_hashes(table, raw.train.labels)[chosen["train"]])
-        source: Any = raw.test if split == "test" and raw.test else raw.train
-        same = int(np.isin(_hashes(source.features, source.labels)[rows], trained).sum())
+        if own is None or trained is None:
+            own = _hashes(raw.train)
+            trained = np.unique(own[chosen["train"]])
+        hashes = _hashes(raw.test) if split == "test" and raw.test else own
+        same = int(np.isin(hashes[rows], trained).sum())
         if same:
             told.append(
                 f"{same:,} of {len(rows):,} {split} rows are training rows too, the same in every column: "
@@ -214,11 +214,12 @@ def _leaks(raw: Raw, chosen: Mapping[str, np.ndarray]) -> list[str]:
     return told
 
 
-def _hashes(table: Any, labels: np.ndarray) -> np.ndarray:
+def _hashes(rows: Rows) -> np.ndarray:
     """A number for each row, the same for rows that are the same; numbers are compared as float64."""
     import polars as pl
 
-    columns, found = labels.reshape(len(labels), -1).T, []
+    table: Any = rows.features
+    columns, found = rows.labels.reshape(len(rows.labels), -1).T, []
     for first, frame in table.frames():
         own = slice(first, first + len(frame))
         more = pl.DataFrame({f"target {number}": column[own] for number, column in enumerate(columns)})

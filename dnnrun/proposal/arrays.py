@@ -12,7 +12,7 @@ import numpy as np
 from dnnrun.data.arrays import Image
 from dnnrun.data.source import Places, TaskName
 from dnnrun.errors import DataError
-from dnnrun.proposal.text import Proposal, listed, name_of, recipe, scalar, task_line, told
+from dnnrun.proposal.text import Proposal, commands, listed, name_of, recipe, scalar, task_line, told
 
 FEATURES, LABELS = (
     ("x", "x_train", "features", "data", "images", "inputs"),
@@ -55,7 +55,7 @@ def of_arrays(
     name, what = name or name_of(path), told(raw.task, raw.classes or raw.targets, raw.train.labels)
     lines = [
         f"# {path}: {rows:,} rows of {shape}. Predicts {labels}: {what}",
-        *_commands(name),
+        *commands(name),
         f"name: {scalar(name)}",
         "data:",
         "  source:",
@@ -91,7 +91,7 @@ def of_images(path: str, root: Path, name: str | None) -> Proposal:
     name = name or name_of(str(root.resolve()))
     lines = [
         f"# {path}: {len(labels):,} images, {shape}. Predicts the folder: {told('classification', classes, labels)}",
-        *_commands(name),
+        *commands(name),
         f"name: {scalar(name)}",
         "data:",
         "  source:",
@@ -160,12 +160,4 @@ def _pixels(image: Image) -> list[str]:
         "  scale: unit",
         f"  # augment: {{shift: {by}}}  # moves every image by up to so many pixels in training: helps where no class "
         "changes by it",
-    ]
-
-
-def _commands(name: str) -> list[str]:
-    return [
-        "#",
-        f"# dnnrun train {name}.yaml",
-        f"# dnnrun eval runs/{name} ; dnnrun predict runs/{name} NEW-ROWS -o predictions.csv",
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dnnrun.data.source import Places, Raw, TaskName
 from dnnrun.errors import DataError
-from dnnrun.proposal.text import Proposal, listed, name_of, recipe, scalar, task_line, told, value_of
+from dnnrun.proposal.text import Proposal, commands, listed, name_of, recipe, scalar, task_line, told, value_of
 
 if TYPE_CHECKING:
     import polars
@@ -167,7 +167,5 @@ def _head(path: str, name: str, targets: Sequence[str], settled: Raw, frame: pol
         f"# {path}: {rows:,} rows. Predicts {', '.join(targets)}: {what}",
         *(f"# {plural[kind]}: {listed(columns)}" for kind, columns in kinds.items()),
         *([f"# missing values, share of rows: {listed(missing)}"] if missing else []),
-        "#",
-        f"# dnnrun train {name}.yaml",
-        f"# dnnrun eval runs/{name} ; dnnrun predict runs/{name} NEW-ROWS -o predictions.csv",
+        *commands(name),
     ]

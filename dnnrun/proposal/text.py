@@ -32,6 +32,15 @@ class Proposal:
     suspicious: tuple[str, ...] = ()
 
 
+def commands(name: str) -> list[str]:
+    """What comes next, as comments."""
+    return [
+        "#",
+        f"# dnnrun train {name}.yaml",
+        f"# dnnrun eval runs/{name} ; dnnrun predict runs/{name} NEW-ROWS -o predictions.csv",
+    ]
+
+
 def told(task: TaskName, names: Sequence[str], labels: np.ndarray) -> str:
     """What is predicted: class numbers (rows,) of the classes `names`, or (rows, targets) of the targets `names`."""
     if task == "regression":

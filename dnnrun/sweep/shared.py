@@ -39,9 +39,11 @@ class SharedRows:
         key = _key(spec.data.model_dump(mode="json"), None if fixed else spec.seed)
         if self.newest is None or self.key != key:
             if spec.data.stream is not None:  # on disk already, and not to be in memory
-                self.newest, self.key = read_data(spec, places), key
-                return self.newest
-            self.newest = self._arranged(spec, places, key) if fixed else select(self.raw(spec, places), *_of(spec))
+                self.newest = read_data(spec, places)
+            elif fixed:
+                self.newest = self._arranged(spec, places, key)
+            else:
+                self.newest = select(self.raw(spec, places), *_of(spec))
             self.key = key
         return self.newest
 

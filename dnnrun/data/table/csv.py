@@ -145,9 +145,7 @@ class Csv:
                 encoding = self.form.encoding.replace("utf-8", "utf-8-sig")
                 yield from self._rows(io.TextIOWrapper(file, encoding, errors="replace", newline=""))
             return
-        quoting = csv.QUOTE_MINIMAL if self.form.quote else csv.QUOTE_NONE
-        csv.field_size_limit(1 << 30)
-        reader = csv.reader(text, delimiter=self.separator, quotechar=self.form.quote or None, quoting=quoting)
+        reader = _reader(text, self.separator, self.form.quote)
         for row in reader:
             yield reader.line_num, row
 
@@ -184,11 +182,7 @@ def open_csv(path: Path, form: Form) -> Csv:
     """The file, its header read. Raises DataError for an empty file, bytes of another encoding, names twice."""
     head = _head(path, form)
     separator = form.separator or _separator(path, head)
-    csv.field_size_limit(1 << 30)
-    quoting = csv.QUOTE_MINIMAL if form.quote else csv.QUOTE_NONE
-    lines = io.StringIO(head, newline="")
-    reader = csv.reader(lines, delimiter=separator, quotechar=form.quote or None, quoting=quoting)
-    names = next((row for row in reader if row), [])
+    names = next((row for row in _reader(io.StringIO(head, newline=""), separator, form.quote) if row), [])
     if not form.header:
         return Csv(path, form, tuple(f"column_{number}" for number in range(len(names))), separator)
     stripped = [name.strip() for name in names]
@@ -199,6 +193,13 @@ def open_csv(path: Path, form: Form) -> Csv:
             hint = " (if the first line is no header, say data.source.header: false)" if _number(name) else ""
             raise DataError(f"{path}: two columns are called {name!r}; give each a name of its own{hint}")
     return Csv(path, form, tuple(names), separator)
+
+
+def _reader(text: Iterable[str], separator: str, quote: str) -> Any:
+    """Rows of cells, however long one is."""
+    csv.field_size_limit(1 << 30)
+    quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+    return csv.reader(text, delimiter=separator, quotechar=quote or None, quoting=quoting)
 
 
 def _head(path: Path, form: Form) -> str:

@@ -34,12 +34,9 @@ def guess(file: Csv, piece: bytes, wanted: Sequence[str], texts: set[str], types
     rows = min(SAMPLE, max(FEWEST, CELLS // len(wanted)))
     sample = _read(file, piece, dict.fromkeys(wanted, pl.String), nulls=True, n_rows=rows)
     guessed = [name for name in wanted if name not in texts and types.get(name) in (None, "number")]
-    text = pl.col(guessed).str.strip_chars()
-    if file.form.decimal == ",":
-        text = text.str.replace(",", ".", literal=True)
-    values = sample.select(text.cast(pl.Float64, strict=False))
     if not guessed:
         return {}
+    values = _as_numbers(file, sample.select(guessed))
     lost, there = values.null_count().row(0), sample.select(guessed).null_count().row(0)
     whole = sample.select(pl.col(guessed).str.contains(WHOLE).all()).row(0)
     spread = values.select(pl.all().std(ddof=0)).row(0)
@@ -109,10 +106,7 @@ class Parser:
 
         numbers = [name for name, dtype in self.dtypes.items() if dtype != pl.String]
         texts = _read(self.file, piece, dict.fromkeys(numbers, pl.String), nulls=True)
-        text = pl.all().str.strip_chars()
-        if self.file.form.decimal == ",":
-            text = text.str.replace(",", ".", literal=True)
-        values = texts.select(text.cast(pl.Float64, strict=False))
+        values = _as_numbers(self.file, texts)
         lost = zip(numbers, values.null_count().row(0), texts.null_count().row(0), strict=True)
         return {name for name, missing, before in lost if missing > before} or set(numbers)
 
@@ -139,6 +133,16 @@ def _read(file: Csv, piece: bytes, dtypes: Mapping[str, Any], nulls: bool, n_row
     )
     frame.columns = [chosen[place] for place in sorted(chosen)]
     return frame if frame.columns == list(dtypes) else frame.select(list(dtypes))
+
+
+def _as_numbers(file: Csv, texts: polars.DataFrame) -> polars.DataFrame:
+    """Columns of text as Float64, missing where one is no number."""
+    import polars as pl
+
+    text = pl.all().str.strip_chars()
+    if file.form.decimal == ",":
+        text = text.str.replace(",", ".", literal=True)
+    return texts.select(text.cast(pl.Float64, strict=False))
 
 
 def _is_number(text: str) -> bool:

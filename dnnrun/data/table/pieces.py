@@ -186,15 +186,14 @@ class Gathering:
         known = pl.DataFrame([self._typed(others.select(name), where) for name in others.columns])
         schema = {**known.schema, **common(self.dtypes)}
         parts, first = [], 0
-        for rows, numbers in zip(self.rows, self.numbers, strict=True):
-            own = known.slice(first, rows)
+        for rows, numbers, dtypes in zip(self.rows, self.numbers, self.dtypes, strict=True):
+            own, cast = known.slice(first, rows), casts(dtypes, schema)
             first += rows
             if isinstance(numbers, Path):
-                parts.append(Part(rows, own, numbers))
+                parts.append(Part(rows, own, numbers, cast))
             else:
-                parts.append(Part(rows, _beside(numbers, own)))
-        cast = [replace(part, casts=casts(own, schema)) for part, own in zip(parts, self.dtypes, strict=True)]
-        return Pieces(cast, {name: schema[name] for name in names}, self.room)
+                parts.append(Part(rows, _beside(numbers, own), None, cast))
+        return Pieces(parts, {name: schema[name] for name in names}, self.room)
 
     def _is_number(self, name: str) -> bool:
         return name not in self.written and self.types.get(name) in (None, "number")
