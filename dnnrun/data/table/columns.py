@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 BLOCK = 2048  # rows encoded in one go
+STRIP = 1 << 17  # numbers scaled in one go: they stay in a core's cache
 SCALES = ("standardize", "min_max", "log", "none")
 KINDS = ("number", "boolean", "date")
 
@@ -151,37 +152,43 @@ class Columns:
     def encode_into(self, frame: polars.DataFrame, out: np.ndarray, where: str = "", first: int = 0) -> dict[str, int]:
         """Write the rows into `out`, (rows, width) float32; how many unknown categories each column had."""
         if self._numeric.names:
-            self._numbers(self._values(frame), out, where, first)
+            values = self._values(frame)
+            rows = max(1, STRIP // values.shape[1])
+            for start in range(0, len(values), rows):
+                self._numbers(values[start : start + rows], out[start : start + rows], where, first + start)
         return self._categories(frame, out)
 
     def _values(self, frame: polars.DataFrame) -> np.ndarray:
-        """The numeric columns, (rows, columns) float64, or float32 where that is exact; NaN where one is missing."""
+        """The numeric columns, (rows, columns) float64, or float32 or int16 where that is exact; NaN for a missing one.
+
+        int16 where none is missing.
+        """
         import polars
 
         names = self._numeric.names
         own = frame if names == frame.columns else frame.select(names)
         if set(own.dtypes) <= {polars.Float32, polars.Int16}:
-            return own.to_numpy(order="c").astype(np.float32, copy=False)
+            found = own.to_numpy(order="c")
+            return found if found.dtype == np.int16 else found.astype(np.float32, copy=False)
         return numbers(frame, names).to_numpy(order="c")
 
     def _numbers(self, values: np.ndarray, out: np.ndarray, where: str, first: int) -> None:
         numeric = self._numeric
+        whole = values.dtype == np.int16
+        values = values.astype(np.float32) if whole else values
         offset, factor, fill = (part.astype(values.dtype) for part in (numeric.offset, numeric.factor, numeric.fill))
         missing = None
-        if not math.isfinite(values.sum()):
+        if not whole and not math.isfinite(values.sum()):
             missing = np.isnan(values)
             values = np.where(missing, fill, values)
         with np.errstate(over="ignore", invalid="ignore"):
             if len(numeric.log):
                 values = values.copy()
                 values[:, numeric.log] = np.sign(values[:, numeric.log]) * np.log1p(np.abs(values[:, numeric.log]))
-            if isinstance(numeric.places, slice) and values.dtype == np.float32:
-                scaled = np.subtract(values, offset, out=out[:, numeric.places])
-            else:
-                scaled = values - offset
+            scaled = values - offset
             scaled *= factor
             out[:, numeric.places] = scaled
-            total = out[:, numeric.places].sum()
+            total = scaled.sum()
         if len(numeric.indicators):
             out[:, numeric.indicators] = 0 if missing is None else missing[:, numeric.indicated]
         if not math.isfinite(total) and not (finite := np.isfinite(out[:, numeric.places])).all():
