@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from dnnrun.data.advice import advised
 from dnnrun.data.arrays import Image
 from dnnrun.data.source import Places, TaskName
 from dnnrun.errors import DataError
+from dnnrun.proposal.bending import of_few
 from dnnrun.proposal.text import Proposal, commands, listed, name_of, recipe, scalar, task_line, told
 
 FEATURES, LABELS = (
@@ -27,7 +30,6 @@ def of_arrays(
     path: str, file: Path, targets: Sequence[str], name: str | None, task: TaskName | None, places: Places
 ) -> Proposal:
     """A spec for the arrays of an .npz file; the one with the labels is `targets`, or known by its name."""
-    from dnnrun.data.advice import advised
     from dnnrun.data.npy import Archive
     from dnnrun.data.source.npz import Npz
     from dnnrun.data.task import as_task
@@ -51,7 +53,9 @@ def of_arrays(
     raw = as_task(Npz(path=path, **options).read(places), task)
     rows, width = raw.train.features.shape
     shape = "x".join(map(str, raw.image)) if raw.image else f"{width} numbers"
-    sections = _sections(advised(rows), raw.image, "test_features" in options)
+    found = None if raw.image else of_few(raw)
+    gain = math.inf if raw.image else found.gain if found else 0
+    sections = _sections(advised(rows, gain), raw.image, "test_features" in options)
     name, what = name or name_of(path), told(raw.task, raw.classes or raw.targets, raw.train.labels)
     lines = [
         f"# {path}: {rows:,} rows of {shape}. Predicts {labels}: {what}",
@@ -69,14 +73,13 @@ def of_arrays(
         ),
         task_line(raw.task, task),
         *(_pixels(raw.image) if raw.image else ["  scale: standardize"]),
-        *recipe(sections, raw.task, raw.train.labels),
+        *recipe(sections, raw.task, raw.train.labels, found),
     ]
     return Proposal("\n".join(lines) + "\n", name, raw.task, rows)
 
 
 def of_images(path: str, root: Path, name: str | None) -> Proposal:
     """A spec for a folder of images by class, by what the first images of every class are like."""
-    from dnnrun.data.advice import advised
     from dnnrun.data.folders import by_class, mixed, splits_of
 
     splits = splits_of(root)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dnnrun.data.advice import advised
 from dnnrun.data.source import Places, Raw, TaskName
 from dnnrun.errors import DataError
+from dnnrun.proposal.bending import of_few
 from dnnrun.proposal.text import Proposal, commands, listed, name_of, recipe, scalar, task_line, told, value_of
 
 if TYPE_CHECKING:
@@ -38,7 +41,6 @@ def of_table(
         path, targets, {"id": row_id, "weights": weights, "ignore": tuple(ignore), "test": test and (test,)}
     )
     _want_target(source, targets, path, places)
-    from dnnrun.data.advice import advised
     from dnnrun.data.settle import settle
 
     raw = source.read(places)
@@ -59,7 +61,8 @@ def of_table(
         "tells the target all by itself; ignore it if it is known only afterwards": suspicious,
     }
     name = name or name_of(path)
-    sections = advised(int(len(frame) * (1 if test else 1 - TEST)))
+    found = of_few(_to_learn_from(settled, [c for c in kept if c not in empty], TEST if test is None else None))
+    sections = advised(int(len(frame) * (1 if test else 1 - TEST)), found.gain if found else 0)
     lines = [
         *_head(path, name, targets, settled, frame.select(c for c in kept if c not in empty)),
         f"name: {scalar(name)}",
@@ -80,10 +83,18 @@ def of_table(
         else f"    test: {scalar(test)}  # touched at the end",
         *(f"    # {what}: {listed(columns)}" for what, columns in notes.items() if columns),
         task_line(settled.task, task),
-        *recipe(sections, settled.task, settled.train.labels),
+        *recipe(sections, settled.task, settled.train.labels, found),
     ]
-    found = (settled.task, len(frame), tuple(kept), tuple(left_out), tuple(suspicious))
-    return Proposal("\n".join(lines) + "\n", name, *found)
+    told = (settled.task, len(frame), tuple(kept), tuple(left_out), tuple(suspicious))
+    return Proposal("\n".join(lines) + "\n", name, *told)
+
+
+def _to_learn_from(settled: Raw, columns: Sequence[str], test: float | None) -> Raw:
+    """The training file with these columns; `test` is the share of its rows that are kept for the test."""
+    train: Any = settled.train
+    known: Any = settled.undecoded
+    train = replace(train, features=train.features.select(columns))
+    return replace(settled, train=train, test=None, undecoded=replace(known, test=test))
 
 
 def _source(path: str, targets: Sequence[str], options: Mapping[str, Any]) -> Csv | Parquet | Arrow:

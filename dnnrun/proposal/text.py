@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dnnrun.data.source import TaskName
+from dnnrun.proposal.bending import Bending
 
 FEW = 20  # names in a comment
 UNEVEN = 5  # times as many rows of the most frequent class as of the rarest
@@ -59,13 +60,18 @@ def task_line(task: TaskName, stated: TaskName | None) -> str:
     return f"  task: {task}  # {because}"
 
 
-def recipe(sections: dict[str, Any], task: TaskName, labels: np.ndarray) -> list[str]:
+def recipe(sections: dict[str, Any], task: TaskName, labels: np.ndarray, bending: Bending | None = None) -> list[str]:
     """The lines from `validation` on: how many rows choose, the network, and how it is trained."""
-    lines = [f"  {key}: {flow(value)}{_said(key, sections)}" for key, value in sections["data"].items()]
+    comments = _comments(sections, bending)
+
+    def line(key: str, value: Any) -> str:
+        return f"  {key}: {flow(value)}" + (f"  # {comments[key]}" if key in comments else "")
+
+    lines = [line(key, value) for key, value in sections["data"].items()]
     for section, keys in sections.items():
         if section == "data":
             continue
-        lines += [f"{section}:", *(f"  {key}: {flow(value)}{_said(key, sections)}" for key, value in keys.items())]
+        lines += [f"{section}:", *(line(key, value) for key, value in keys.items())]
         if section == "train" and task == "classification":
             counts = np.bincount(labels)
             if counts.min() * UNEVEN < counts.max():
@@ -73,8 +79,8 @@ def recipe(sections: dict[str, Any], task: TaskName, labels: np.ndarray) -> list
     return lines
 
 
-def _said(key: str, sections: dict[str, Any]) -> str:
-    """A comment for a key of the recipe."""
+def _comments(sections: dict[str, Any], bending: Bending | None) -> dict[str, str]:
+    """By key of the recipe."""
     few, stops = not sections["data"]["validation"], "early_stopping" in sections["train"]
     if few:
         held = "few rows: all are learned from; 0.1 would show how far it overfits"
@@ -88,7 +94,7 @@ def _said(key: str, sections: dict[str, Any]) -> str:
         "epochs": "at the end the best one's weights are taken" if stops else "too few rows to choose one by",
         "baseline": "beside the result: a constant, and a linear model",
     }
-    return f"  # {comments[key]}" if key in comments else ""
+    return comments if bending is None else {**comments, "l2": str(bending)}
 
 
 def flow(value: Any) -> str:

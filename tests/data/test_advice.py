@@ -11,8 +11,8 @@ from dnnrun.spec.load import load_mapping
 @pytest.mark.parametrize(
     ("rows", "validation", "activation"),
     [
-        (3, 0, "elu"),
-        (999, 0, "elu"),
+        (3, 0, "relu"),
+        (999, 0, "relu"),
         (1_000, 0, "relu"),
         (4_999, 0, "relu"),
         (5_000, 0.1, "relu"),
@@ -30,3 +30,10 @@ def test_the_recipe_goes_by_the_rows(rows: int, validation: float, activation: s
     steps = spec.train.epochs * (rows // spec.train.batch_size)
     assert steps >= 300
     assert (spec.train.early_stopping is None) == (validation == 0)
+
+
+def test_few_rows_that_gain_nothing_by_bends_are_held_back_harder() -> None:
+    none, perhaps, sure = (advised(999, gain) for gain in (0.9, 1.9, 2.1))
+    assert [one["train"]["l2"] for one in (none, perhaps, sure)] == [0.03, 0.01, 0.01]
+    assert [one["model"]["activation"] for one in (none, perhaps, sure)] == ["elu", "elu", "relu"]
+    assert advised(1_000, 0) == advised(1_000)
