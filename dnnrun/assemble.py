@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dnnrun.assembly import Assembly
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.room import Room
 from dnnrun.data.scale import Scaling
 from dnnrun.data.scale import fit as fit_scaling
 from dnnrun.data.section import Divide
-from dnnrun.data.select import Dataset, select
+from dnnrun.data.select import select
 from dnnrun.data.source import Places
 from dnnrun.data.table.columns import Columns
 from dnnrun.data.targets import TargetScale, fit_targets

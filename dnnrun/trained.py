@@ -29,8 +29,8 @@ from dnnrun.watch import Watcher
 if TYPE_CHECKING:
     import polars
 
+    from dnnrun.data.dataset import Dataset
     from dnnrun.data.inputs import Expected
-    from dnnrun.data.select import Dataset
 
 SPLITS = ("test", "validation", "train")  # in the order that eval prefers them
 

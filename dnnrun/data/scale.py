@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.section import Divide
-from dnnrun.data.select import Dataset
 from dnnrun.errors import CheckpointError, DataError
 
 Kind = Literal["none", "unit", "standardize"]

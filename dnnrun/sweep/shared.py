@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from dnnrun import files
 from dnnrun.assemble import read_data
-from dnnrun.data.select import Dataset, select
+from dnnrun.data.dataset import Dataset
+from dnnrun.data.select import select
 from dnnrun.data.source import Places, Raw, Rows
 from dnnrun.data.table.columns import Columns
 from dnnrun.errors import RunDirectoryError

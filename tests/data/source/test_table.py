@@ -11,7 +11,7 @@ import polars
 import pytest
 
 from dnnrun.assemble import read_data
-from dnnrun.data.select import Dataset
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.source import Places
 from dnnrun.data.table.columns import Category, Columns, Numeric
 from dnnrun.errors import CheckpointError, DataError
