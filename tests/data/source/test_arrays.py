@@ -342,7 +342,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "*.foo: no file fits this pattern; correct it": {"type": "npz", "path": "*.foo"},
         "y.npy: not found (. has x.npy); correct the path": {"type": "npy", "features": "x.npy", "labels": "y.npy"},
         "x.npy: not a whole .npz file (File is not a zip file); save it again": {"type": "npz", "path": "x.npy"},
-        ".: a folder; wanted an .npz file": {"type": "npz", "path": "."},
+        ".: this is a folder, wanted a file; name its files, as ./*": {"type": "npz", "path": "."},
     }
     for message, source in wrong.items():
         with pytest.raises(DataError) as caught:
