@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnnrun.data.dataset import SPLITS, Dataset
-from dnnrun.data.room import InMemory, OnDisk, Placing, Room, release
+from dnnrun.data.room import InMemory, OnDisk, Placing, Room
 from dnnrun.data.settle import learn
 from dnnrun.data.source import Raw, Rows
+from dnnrun.data.stacked import pieces
 from dnnrun.data.table.columns import Columns
 
 if TYPE_CHECKING:
     from dnnrun.data.table.options import Preprocessing
-
-CELLS = 1 << 22  # of arrays that go to disk, at a time
 
 
 def arrange(
@@ -81,13 +80,11 @@ def arrange(
 def _put(raw: Raw, chosen: dict[str, Any], splits: Mapping[str, tuple[int, int]], out: OnDisk) -> None:
     """Put the chosen rows of arrays at their places, read from the first to the last."""
     for source, places in placed(raw, chosen, splits):
-        size = max(1, CELLS // source.features.shape[1])
-        for start in range(0, len(places), size):
-            there = places[start : start + size]
+        for start, rows in pieces(source.features):
+            there = places[start : start + len(rows)]
             kept = np.flatnonzero(there >= 0)
             if len(kept):
-                out.put(there[kept], source.features[start : start + size][kept])
-                release(source.features)
+                out.put(there[kept], rows[kept])
 
 
 def encode(

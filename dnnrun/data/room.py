@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import shutil
 import socket
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,10 +36,7 @@ class Room:
                     shutil.rmtree(left, ignore_errors=True)
             self.folder = Path(tempfile.mkdtemp(prefix=f"{host}-{os.getpid()}-", dir=folder))
         except OSError as error:
-            raise DataError(
-                f"data.stream: {folder}: rows cannot be kept there ({error.strerror}); name another folder with "
-                "DNNRUN_CACHE"
-            ) from error
+            raise _unkept(folder, error) from error
         self.number = 0
         weakref.finalize(self, shutil.rmtree, self.folder, True)
 
@@ -55,6 +53,31 @@ class Room:
                 f"data.stream: the rows take {size / 2**30:,.1f} GiB on disk, and {free / 2**30:,.1f} GiB are free in "
                 f"{self.folder.parent}; name another folder with DNNRUN_CACHE, or make room"
             )
+
+    def append(self, path: Path, values: Any) -> None:
+        """Write the bytes of `values` behind what the file has. Raises DataError where they find no room."""
+        try:
+            with path.open("ab") as file:
+                file.write(values)
+        except OSError as error:
+            raise _unkept(self.folder.parent, error) from error
+
+    def rows(self, pieces: Iterable[Any], shape: Sequence[int], dtype: Any, fortran: bool = False) -> np.ndarray:
+        """An array mapped from a file of its own, whose bytes are those of `pieces` one after the other.
+
+        The file is gone when nothing maps it any more. Raises DataError where it finds no room.
+        """
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if not size:
+            return np.empty(shape, dtype)
+        self.check(size)
+        path = self.file()
+        try:
+            for piece in pieces:
+                self.append(path, piece)
+            return np.memmap(path, dtype, "r", shape=tuple(shape), order="F" if fortran else "C")
+        finally:
+            path.unlink(missing_ok=True)
 
 
 class Placing(Protocol):
@@ -102,13 +125,7 @@ class OnDisk:
 
     def done(self) -> np.ndarray:
         self._deal()
-        path = self.room.file()
-        with path.open("wb") as file:
-            for bucket in self._sorted():
-                file.write(np.ascontiguousarray(bucket).data)
-        found = np.memmap(path, self.dtype, "r", shape=self.shape)
-        path.unlink()  # the rows stay until nothing maps them any more
-        return found
+        return self.room.rows((bucket.data for bucket in self._sorted()), self.shape, self.dtype)
 
     def _deal(self) -> None:
         if not self.waiting:
@@ -121,9 +138,8 @@ class OnDisk:
         for (where, what), start, stop in zip(self.buckets, bounds[:-1], bounds[1:], strict=True):
             if start < stop:
                 mine = order[start:stop]
-                for path, values in ((where, places[mine].astype(np.int64)), (what, rows[mine])):
-                    with path.open("ab") as file:
-                        file.write(values.data)
+                self.room.append(where, places[mine].astype(np.int64).data)
+                self.room.append(what, rows[mine].data)
 
     def _sorted(self) -> Iterator[np.ndarray]:
         for number, (where, what) in enumerate(self.buckets):
@@ -145,6 +161,12 @@ def release(rows: np.ndarray) -> None:
                 mapped.madvise(mmap.MADV_DONTNEED)
             return
         base = base.base
+
+
+def _unkept(folder: Path, error: OSError) -> DataError:
+    return DataError(
+        f"data.stream: {folder}: rows cannot be kept there ({error.strerror}); name another folder with DNNRUN_CACHE"
+    )
 
 
 def _alive(process: int) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from dnnrun.data.check import check
+from dnnrun.data.room import Room
 from dnnrun.data.source import Places, Raw, Source
 from dnnrun.errors import DataError
 from tests.data.idxfile import idx_bytes
@@ -23,8 +24,8 @@ X = np.arange(24, dtype=np.uint8).reshape(6, 4)
 Y = np.array([3, 7, 3, 7, 3, 7])
 
 
-def read(source: dict[str, Any], folder: Path) -> Raw:
-    raw = Source.parse(source).read(Places(folders=(folder,)))
+def read(source: dict[str, Any], folder: Path, room: Room | None = None) -> Raw:
+    raw = Source.parse(source).read(Places(folders=(folder,), room=room))
     check(raw)
     return raw
 
@@ -236,12 +237,13 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("name", BAD)
-def test_bad_arrays(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_arrays(name: str, streamed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays, options, message = BAD[name]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as caught:
-        read({**npz(tmp_path, **arrays), **options}, tmp_path)
+        read({**npz(tmp_path, **arrays), **options}, tmp_path, Room(tmp_path / "rows") if streamed else None)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
@@ -289,7 +291,8 @@ MALICIOUS: dict[str, tuple[Callable[[Path], bytes], str]] = {
 
 @pytest.mark.parametrize("name", MALICIOUS)
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
-def test_malicious_files(name: str, suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("streamed", [False, True])
+def test_malicious_files(name: str, suffix: str, streamed: bool, tmp_path: Path) -> None:
     make, message = MALICIOUS[name]
     canary = tmp_path / "canary"
     canary.write_text("alive")
@@ -300,8 +303,9 @@ def test_malicious_files(name: str, suffix: str, tmp_path: Path) -> None:
         zipped(path, make(canary))
     np.save(tmp_path / "y.npy", Y)
     source = {"npy": {"type": "npy", "features": str(path), "labels": str(tmp_path / "y.npy")}}
+    room = Room(tmp_path / "rows") if streamed else None
     with pytest.raises(DataError) as caught:
-        read(source.get(suffix, {"type": "npz", "path": str(path)}), tmp_path)
+        read(source.get(suffix, {"type": "npz", "path": str(path)}), tmp_path, room)
     where = f"{path}: " + "x: " * (suffix == "npz")
     assert str(caught.value).startswith(where + message)
     assert canary.exists()
