@@ -193,8 +193,7 @@ def _images(path: Path, expected: Expected) -> Inputs:
             raise DataError(f"{path}: not found; correct the path")
         return ImageInputs(path.parent, 1, None, [path], decoder, expected)
     found = inside(path)
-    labels = None if found.classes is None else np.array(found.classes)
-    return ImageInputs(path, len(found.paths), labels, found.paths, decoder, expected)
+    return ImageInputs(path, len(found.paths), found.classes, found.paths, decoder, expected)
 
 
 def _is_idx(path: Path) -> bool:

@@ -54,8 +54,6 @@ class Images(Source):
         return Decoder(self.mode, (height, width) if self.size else None, self.background)
 
     def _part(self, folder: Path, decoder: Decoder, places: Places) -> Part:
-        import numpy as np
-
         from dnnrun.data.arrays import Part
         from dnnrun.data.folders import by_class, mixed
         from dnnrun.data.stacked import below
@@ -63,5 +61,6 @@ class Images(Source):
         found = mixed(by_class(folder))
         count, reading = len(found.paths), places.reading
         told = None if reading is None else lambda done: reading(str(folder), done, count)
+        assert found.classes is not None
         pixels = below([decoder.read_all(found.paths, places.room, told)])
-        return Part(pixels, np.array(found.classes), str(folder), str(folder))
+        return Part(pixels, found.classes, str(folder), str(folder))
