@@ -49,11 +49,16 @@ def read_data(spec: Spec, places: Places, columns: Columns | None = None) -> Dat
 
     They are on disk where they are streamed, else in memory.
     """
-    room = None
-    if spec.data.stream is not None:
-        room = Room((places.cache or Path(tempfile.gettempdir())) / "rows")
-        places = replace(places, room=room)
-    return select(spec.data.source.read(places), spec.data, spec.seed, columns, room, drain=True)
+    room = _room(spec, places)
+    raw = spec.data.source.read(replace(places, room=room))
+    return select(raw, spec.data, spec.seed, columns, room, drain=True)
+
+
+def _room(spec: Spec, places: Places) -> Room | None:
+    """Where the rows are kept, None for in memory."""
+    if spec.data.stream is None:
+        return None
+    return Room((places.cache or Path(tempfile.gettempdir())) / "rows")
 
 
 def open_donors(spec: Spec, sources: Sequence[str] | None = None) -> list[Donor]:
@@ -201,7 +206,9 @@ def assemble(
     if resize:
         from dnnrun.train.resize import resize as resized
 
-        dataset = replace(dataset, features=resized(dataset.features, resize), image=tuple(resize["to"]))
+        dataset = replace(
+            dataset, features=resized(dataset.features, resize, _room(spec, places)), image=tuple(resize["to"])
+        )
     if spec.data.augment:
         spec.data.augment.check(dataset.image)
     scaling = scaling or fit_scaling(spec.data.scale, dataset)
