@@ -92,8 +92,8 @@ class Decoder:
     def read_all(self, paths: Sequence[Path], room: Room | None = None, told: Told | None = None) -> np.ndarray:
         """The pixels of one or more files, (files, height, width, channels) uint8; mapped from disk in a `room`.
 
-        `told` is called with how many files are done, where that takes its time. Raises DataError for the first file
-        that cannot be read, or where they differ in size.
+        `told` is called with how many files are done: 0 at first, and more where it takes its time. Raises DataError
+        for the first file that cannot be read, or where they differ in size.
         """
         import numpy as np
         from PIL import Image
@@ -129,6 +129,8 @@ class Decoder:
                 )
             return pixels
 
+        if told is not None:
+            told(0)
         count, began = max(THREADS, min(FILES, PIECE // max(1, first.size))), time.monotonic()
         with ThreadPoolExecutor(THREADS) as threads:
             try:
