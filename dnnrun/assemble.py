@@ -47,15 +47,20 @@ COPIES = 8  # of every parameter: itself, its gradient, two moments, the best, a
 def read_data(spec: Spec, places: Places, columns: Columns | None = None) -> Dataset:
     """The rows that the spec names; `columns` stand in for those that a table would give. Raises DataError.
 
-    They are on disk where they are streamed, else in memory.
+    They are on disk where they are streamed, in a room of their own or that of `places`, else in memory.
     """
-    room = _room(spec, places)
-    raw = spec.data.source.read(replace(places, room=room))
-    return select(raw, spec.data, spec.seed, columns, room, drain=True)
+    room = places.room or room_for(spec, places)
+    try:
+        raw = spec.data.source.read(replace(places, room=room))
+        return select(raw, spec.data, spec.seed, columns, room, drain=True)
+    except BaseException:
+        if room:
+            room.close()
+        raise
 
 
-def _room(spec: Spec, places: Places) -> Room | None:
-    """Where the rows are kept, None for in memory."""
+def room_for(spec: Spec, places: Places) -> Room | None:
+    """Where streamed rows are kept, None where they are not."""
     if spec.data.stream is None:
         return None
     return Room((places.cache or Path(tempfile.gettempdir())) / "rows")
@@ -207,7 +212,7 @@ def assemble(
         from dnnrun.train.resize import resize as resized
 
         dataset = replace(
-            dataset, features=resized(dataset.features, resize, _room(spec, places)), image=tuple(resize["to"])
+            dataset, features=resized(dataset.features, resize, room_for(spec, places)), image=tuple(resize["to"])
         )
     if spec.data.augment:
         spec.data.augment.check(dataset.image)

@@ -38,7 +38,7 @@ def arrange(
         columns, told = learned.columns, (learned.notes, learned.warnings)
         fingerprint = hashlib.sha256(json.dumps([fingerprint, columns.to_json()]).encode()).hexdigest()
     rows, width = sum(map(len, chosen.values())), columns.width if columns else raw.train.features.shape[1]
-    out = InMemory(rows, width, dtype) if room is None else OnDisk(room, rows, width, dtype)
+    out = InMemory(rows, width, dtype) if room is None else OnDisk(room, rows, width, dtype, room.stays)
     digest = hashlib.sha256(json.dumps([fingerprint, classes, width]).encode())
     if raw.task != "classification":
         digest.update(json.dumps([raw.task, raw.targets]).encode())

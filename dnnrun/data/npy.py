@@ -7,8 +7,9 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -124,6 +125,14 @@ def read_array(where: str, file: BinaryIO, size: int, kinds: str = "biufV") -> n
         raise _cut_short(where, len(content), wanted)
     array = np.frombuffer(content, dtype)
     return array.reshape(shape, order="F" if fortran else "C")
+
+
+def head(shape: Sequence[int], dtype: np.dtype) -> bytes:
+    """What a .npy file begins with, of an array in C's order."""
+    file = BytesIO()
+    told = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(shape)}
+    np.lib.format.write_array_header_1_0(file, told)
+    return file.getvalue()
 
 
 def _values(where: str, file: BinaryIO, wanted: int) -> Iterator[bytes]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dnnrun.data.dataset import Dataset
+from dnnrun.data.npy import head
 from dnnrun.data.table.columns import Columns
 
 TOLD = ("classes", "image", "largest", "task", "targets")  # of Raw too
@@ -54,11 +54,3 @@ def _npy(array: np.ndarray) -> Iterator[bytes | memoryview]:
     array = np.ascontiguousarray(array)
     yield head(array.shape, array.dtype)
     yield array.data
-
-
-def head(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
-    """What a .npy file begins with, of an array in C's order."""
-    file = BytesIO()
-    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, described)
-    return file.getvalue()

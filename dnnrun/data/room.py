@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dnnrun.data.npy import head
 from dnnrun.errors import DataError
 
 BUCKET = 1 << 24  # bytes of rows that are put in order at a time, in memory
@@ -23,7 +24,8 @@ BUCKET = 1 << 24  # bytes of rows that are put in order at a time, in memory
 class Room:
     """A folder of its own in `folder`. Leavings of processes that were killed are cleared away when one is made.
 
-    Raises DataError where nothing can be written there.
+    `stays` names the rows that other processes are to map, None where there are none such. Raises DataError where
+    nothing can be written there.
     """
 
     def __init__(self, folder: Path):
@@ -38,7 +40,12 @@ class Room:
         except OSError as error:
             raise _unkept(folder, error) from error
         self.number = 0
-        weakref.finalize(self, shutil.rmtree, self.folder, True)
+        self.stays: str | None = None
+        self._end = weakref.finalize(self, shutil.rmtree, self.folder, True)
+
+    def close(self) -> None:
+        """Take the folder away; rows that are mapped stay until nothing maps them."""
+        self._end()
 
     def file(self) -> Path:
         """The name of a new file."""
@@ -62,22 +69,28 @@ class Room:
         except OSError as error:
             raise _unkept(self.folder.parent, error) from error
 
-    def rows(self, pieces: Iterable[Any], shape: Sequence[int], dtype: Any, fortran: bool = False) -> np.ndarray:
+    def rows(
+        self, pieces: Iterable[Any], shape: Sequence[int], dtype: Any, fortran: bool = False, name: str | None = None
+    ) -> np.ndarray:
         """An array mapped from a file of its own, whose bytes are those of `pieces` one after the other.
 
-        The file is gone when nothing maps it any more. Raises DataError where it finds no room.
+        The file is gone when nothing maps it any more; with a `name` it is a .npy file that stays as long as the room.
+        Raises DataError where it finds no room.
         """
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if not size:
             return np.empty(shape, dtype)
         self.check(size)
-        path = self.file()
+        path = self.file() if name is None else self.folder / f"{name}.npy"
+        start = b"" if name is None else head(shape, np.dtype(dtype))
         try:
+            self.append(path, start)
             for piece in pieces:
                 self.append(path, piece)
-            return np.memmap(path, dtype, "r", shape=tuple(shape), order="F" if fortran else "C")
+            return np.memmap(path, dtype, "r", len(start), tuple(shape), "F" if fortran else "C")
         finally:
-            path.unlink(missing_ok=True)
+            if name is None:
+                path.unlink(missing_ok=True)
 
 
 class Placing(Protocol):
@@ -107,10 +120,13 @@ class InMemory:
 
 
 class OnDisk:
-    """The same in a file that is mapped: rows are dealt out to buckets as they come, and each bucket put in order."""
+    """The same in a file that is mapped: rows are dealt out to buckets as they come, and each bucket put in order.
 
-    def __init__(self, room: Room, rows: int, width: int, dtype: Any):
-        self.room, self.shape, self.dtype = room, (rows, width), np.dtype(dtype)
+    With a `name` the file stays as long as the room.
+    """
+
+    def __init__(self, room: Room, rows: int, width: int, dtype: Any, name: str | None = None):
+        self.room, self.name, self.shape, self.dtype = room, name, (rows, width), np.dtype(dtype)
         self.each = max(1, BUCKET // max(1, width * self.dtype.itemsize))
         room.check(rows * width * self.dtype.itemsize * 2)
         self.buckets = [(room.file(), room.file()) for _ in range(-(-rows // self.each))]
@@ -125,7 +141,7 @@ class OnDisk:
 
     def done(self) -> np.ndarray:
         self._deal()
-        return self.room.rows((bucket.data for bucket in self._sorted()), self.shape, self.dtype)
+        return self.room.rows((rows.data for rows in self._sorted()), self.shape, self.dtype, name=self.name)
 
     def _deal(self) -> None:
         if not self.waiting:
