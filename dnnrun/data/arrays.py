@@ -24,11 +24,10 @@ WIDER = "; it is more than float32 can hold, in which the network computes: scal
 class Part:
     """One split as it was read: `features` (rows, ...) and `labels` (rows, ...), and what errors call each.
 
-    `target` is the name of what the labels tell where they are no classes. Features that are not to be in memory are
-    Stacked.
+    `target` is the name of what the labels tell where they are no classes.
     """
 
-    features: np.ndarray
+    features: np.ndarray | Stacked
     labels: np.ndarray
     where: str
     labels_where: str
@@ -262,7 +261,7 @@ def joined(arrays: Sequence[np.ndarray], wheres: Sequence[str]) -> Any:
     for array, where in zip(arrays[1:], wheres[1:], strict=True):
         if array.ndim == 0 or array.shape[1:] != first.shape[1:]:
             raise DataError(f"{where}: of shape {shape_of(array.shape)}, and {wheres[0]} is {shape_of(first.shape)}")
-    return below(arrays)
+    return below(arrays) if first.ndim else first
 
 
 def shape_of(shape: Sequence[int]) -> str:
@@ -270,6 +269,6 @@ def shape_of(shape: Sequence[int]) -> str:
     return " x ".join(f"{extent:,}" for extent in shape) or "nothing"
 
 
-def kind_of(array: np.ndarray) -> str:
+def kind_of(array: np.ndarray | Stacked) -> str:
     """What an array holds as errors write it."""
     return {"U": "texts", "S": "texts", "b": "truth values"}.get(array.dtype.kind, f"{array.dtype}")

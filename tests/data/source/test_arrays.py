@@ -153,6 +153,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "complex": ({"x": X + 1j, "y": Y}, {}, "rows.npz: x: holds values of type complex128; save plain numbers with "),
     "dates": ({"x": X, "y": Y.astype("M8[D]")}, {}, "rows.npz: y: holds values of type datetime64[D]; save plain "),
     "one axis": ({"x": X[0], "y": Y}, {}, "rows.npz: x: of shape 4; wanted rows x features, one row an example"),
+    "a number": ({"x": np.array(3), "y": Y}, {}, "rows.npz: x: of shape nothing; wanted rows x features, one row an"),
     "no rows": ({"x": X[:0], "y": Y[:0]}, {}, "rows.npz: x: of shape 0 x 4, which is nothing; wanted one row or more"),
     "fewer labels": ({"x": X, "y": Y[:5]}, {}, "rows.npz: y: of shape 5; wanted 6 labels, one for each row of "),
     "one-hot": ({"x": X, "y": np.eye(6)}, {}, "rows.npz: y: one-hot, 6 x 6; wanted one label a row: y.argmax(1)"),
