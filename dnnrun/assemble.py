@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dnnrun.assembly import Assembly
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.room import Room
 from dnnrun.data.scale import Scaling
 from dnnrun.data.scale import fit as fit_scaling
 from dnnrun.data.section import Divide
-from dnnrun.data.select import Dataset, select
+from dnnrun.data.select import select
 from dnnrun.data.source import Places
 from dnnrun.data.table.columns import Columns
 from dnnrun.data.targets import TargetScale, fit_targets
@@ -46,13 +47,23 @@ COPIES = 8  # of every parameter: itself, its gradient, two moments, the best, a
 def read_data(spec: Spec, places: Places, columns: Columns | None = None) -> Dataset:
     """The rows that the spec names; `columns` stand in for those that a table would give. Raises DataError.
 
-    They are on disk where they are streamed, else in memory.
+    They are on disk where they are streamed, in a room of their own or that of `places`, else in memory.
     """
-    room = None
-    if spec.data.stream is not None:
-        room = Room((places.cache or Path(tempfile.gettempdir())) / "rows")
-        places = replace(places, room=room)
-    return select(spec.data.source.read(places), spec.data, spec.seed, columns, room, drain=True)
+    room = places.room or room_for(spec, places)
+    try:
+        raw = spec.data.source.read(replace(places, room=room))
+        return select(raw, spec.data, spec.seed, columns, room, drain=True)
+    except BaseException:
+        if room:
+            room.close()
+        raise
+
+
+def room_for(spec: Spec, places: Places) -> Room | None:
+    """Where streamed rows are kept, None where they are not."""
+    if spec.data.stream is None:
+        return None
+    return Room((places.cache or Path(tempfile.gettempdir())) / "rows")
 
 
 def open_donors(spec: Spec, sources: Sequence[str] | None = None) -> list[Donor]:
@@ -200,7 +211,9 @@ def assemble(
     if resize:
         from dnnrun.train.resize import resize as resized
 
-        dataset = replace(dataset, features=resized(dataset.features, resize), image=tuple(resize["to"]))
+        dataset = replace(
+            dataset, features=resized(dataset.features, resize, room_for(spec, places)), image=tuple(resize["to"])
+        )
     if spec.data.augment:
         spec.data.augment.check(dataset.image)
     scaling = scaling or fit_scaling(spec.data.scale, dataset)

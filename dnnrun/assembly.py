@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 
 from dnnrun.cached import cached_features
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.scale import Scaling
-from dnnrun.data.select import Dataset
 from dnnrun.data.targets import TargetScale
 from dnnrun.data.weigh import row_weights
 from dnnrun.errors import RunFailed

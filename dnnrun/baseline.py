@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.scale import Scaling
-from dnnrun.data.select import Dataset
 
 if TYPE_CHECKING:
     import numpy as np

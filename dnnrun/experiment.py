@@ -12,6 +12,7 @@ from dnnrun import files
 from dnnrun.data.source import Places
 from dnnrun.errors import CheckpointError, DeviceError, Interrupted, ResumeError, SpecError
 from dnnrun.journal import Journal, failures
+from dnnrun.prepared import reader
 from dnnrun.pretraining import Pretraining, check_fine_tuning, fine_tuning, plan_pretraining
 from dnnrun.session import Result, Session, Stop
 from dnnrun.spec.compare import hinder_resume
@@ -276,6 +277,7 @@ def _assemble(
     sources: list[str] | None = None,
 ) -> tuple[Assembly, dict[str, Any]]:
     """The objects that train, and what meta.json says of them; a transfer's plan is told."""
+    team.compare({"spec": dump(spec)})
     with ThreadPoolExecutor(1) as pool:
         describing = pool.submit(environment.describe)
         if assemble is None:
@@ -284,7 +286,8 @@ def _assemble(
         threads = journal.meta.get("threads") if spec.train.threads == "auto" else None
         sources = sources or [source["checkpoint"] for source in journal.meta.get("sources", ())] or None
         manifest, devices = point.manifest if point else None, "all" if team.meeting else None
-        parts = assemble(spec, places, cache, threads, manifest, sources, devices)
+        together = {"read": reader(team)} if team.count > 1 else {}
+        parts = assemble(spec, places, cache, threads, manifest, sources, devices, **together)
         journal.say(f"device: {parts.machine}")
         for note in parts.dataset.notes:
             journal.say(f"data: {note}")
@@ -299,7 +302,7 @@ def _assemble(
             "threads": parts.machine.threads,
             "data": data,
         }
-    team.compare({"spec": dump(spec), "data": parts.dataset.hash, "version of a package": repr(found["versions"])})
+    team.compare({"data": parts.dataset.hash, "version of a package": repr(found["versions"])})
     if parts.transfer:
         found["transfer"] = parts.transfer
     if plan := parts.reuse:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnrun import files
+from dnnrun.data.finding import find_all
 from dnnrun.data.inputs import Inputs, located, open_inputs, takes
 from dnnrun.data.source import Places
 from dnnrun.data.table.columns import Columns
 from dnnrun.data.table.csv import Form
-from dnnrun.data.table.files import Table, find, format_of, open_table
+from dnnrun.data.table.files import Table, format_of, open_table
 from dnnrun.data.table.frames import encode
 from dnnrun.data.table.kinds import listed
 from dnnrun.errors import DataError
@@ -100,7 +101,7 @@ def predict_files(
             raise DataError("--id: arrays and images have no columns; leave it out (files are named by their paths)")
         given = [open_inputs(located(path, places or Places()), trained.expected) for path in paths]
         return Predictions(trained, [inputs.path for inputs in given], partial(_of_inputs, given, proba), progress)
-    found = find(paths, (places or Places()).folders)
+    found = find_all(paths, places or Places())
     tables = [open_table(path, source.form() if hasattr(source, "form") else Form()) for path in found]
     known = id or getattr(source, "id", None)
     lacking = [table for table in tables if known is not None and known not in table.names]

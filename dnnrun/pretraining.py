@@ -13,10 +13,11 @@ import numpy as np
 from dnnrun import files
 from dnnrun.assemble import check_memory, course_of
 from dnnrun.assembly import Assembly
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.picture import png
 from dnnrun.data.scale import Scaling
 from dnnrun.data.scale import fit as fit_scaling
-from dnnrun.data.select import Dataset, select
+from dnnrun.data.select import select
 from dnnrun.data.settle import settle
 from dnnrun.data.source import Places
 from dnnrun.data.task import as_task

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dnnrun.component import members
-from dnnrun.data.select import Dataset
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.source import TaskName
 from dnnrun.data.targets import TargetScale
 from dnnrun.errors import SpecError

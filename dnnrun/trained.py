@@ -29,8 +29,8 @@ from dnnrun.watch import Watcher
 if TYPE_CHECKING:
     import polars
 
+    from dnnrun.data.dataset import Dataset
     from dnnrun.data.inputs import Expected
-    from dnnrun.data.select import Dataset
 
 SPLITS = ("test", "validation", "train")  # in the order that eval prefers them
 
@@ -154,20 +154,20 @@ class Trained:
         `labels` is the file of an array's, where it has none of its own.
         """
         from dnnrun.data import inputs
-        from dnnrun.data.finding import find as find_file
+        from dnnrun.data.finding import find, find_all
         from dnnrun.data.settle import whole
-        from dnnrun.data.table.files import find, open_table
+        from dnnrun.data.table.files import open_table
         from dnnrun.data.target import Target
 
         source: Any = self.spec.data.source
         if self.columns is None:
             expected, task = self.expected, cast(TaskName, self.task)
-            apart = None if labels is None else find_file(labels, places)
+            apart = None if labels is None else find(labels, places)
             found = inputs.open_inputs(inputs.located(path, places), expected, apart)
             return inputs.whole(found, expected, self.classes or self.targets, task)
         if labels is not None:
             raise DataError("--labels: the labels of a table are its target column; leave it out")
-        (found, *_) = find([path], places.folders)
+        (found, *_) = find_all(path, places)
         self.columns.check_names(open_table(found, source.form()).names, str(found))
         target = Target(self.checkpoint.manifest.get("task", "classification"), self.classes, source.target, None)
         raw = source.of_file(path, self.columns.names).read(places)

@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from dnnrun.data.source import Places
 from dnnrun.errors import Interrupted
 from dnnrun.spec.sections import Spec
 from dnnrun.store.checkpoint import open_checkpoint
@@ -30,14 +32,15 @@ def free_port() -> int:
         return taken.getsockname()[1]
 
 
-def two(spec: Spec, place: Path, compiled: Path, *options: str) -> list[subprocess.Popen[str]]:
+def two(spec: Spec, place: Path, compiled: Path, *options: str, **variables: str) -> list[subprocess.Popen[str]]:
     """Both processes of a run, just started."""
     spec_file(spec, place)
     meet = ["--distributed", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--process"]
     return [
         subprocess.Popen(
             command("train", f"{spec.name}.yaml", *options, *meet, str(number)),
-            cwd=place, env=environment(compiled), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=place, env={**environment(compiled), **variables},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for number in (0, 1)
     ]  # fmt: skip
@@ -77,6 +80,46 @@ def test_two_processes_come_to_the_losses_of_one(tmp_path: Path, compiled: Path)
     close(untimed(whole.run), untimed(tmp_path / result["run"]))
     meta = RunDirectory(tmp_path / result["run"]).meta()
     assert (meta["devices"], meta["processes"], meta["status"]) == (2, 2, "done")
+
+
+def rows_file(place: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    found: Any = load_digits()
+    np.savez_compressed(place / "rows.npz", x=found.data.astype(np.uint8), y=found.target)
+
+
+def test_streamed_rows_are_prepared_once_for_both(tmp_path: Path, compiled: Path) -> None:
+    first, second, cache = (tmp_path / name for name in ("first", "second", "cache"))
+    spec = small("data.source={type: npz, path: rows.npz, image: [8, 8, 1]}", "data.stream=100", "name=shared")
+    for place in (first, second):
+        place.mkdir()
+        spec_file(spec, place)
+    rows_file(first)  # the other process has no such file
+    whole = trained(spec, tmp_path / "one", compiled, places=Places(folders=(first,), cache=cache))
+    meet = ["--distributed", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--process"]
+    processes = [
+        subprocess.Popen(
+            command("train", "shared.yaml", "--json", *meet, str(number)),
+            cwd=place, env={**environment(compiled), "DNNRUN_CACHE": str(cache)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for number, place in enumerate((first, second))
+    ]  # fmt: skip
+    (code, out, err), (other, _, silence) = ended(processes)
+    assert (code, other) == (0, 0), err + silence
+    assert "prepared rows of its own" not in err
+    close(untimed(whole.run), untimed(first / json.loads(out)["run"]))
+    assert list((cache / "rows").iterdir()) == []
+
+
+def test_streamed_rows_that_cannot_be_prepared_end_both(tmp_path: Path, compiled: Path) -> None:
+    spec = small("data.source={type: npz, path: rows.npz}", "data.stream=100", "name=lacking")
+    (code, _, err), (other, _, silence) = ended(two(spec, tmp_path, compiled, DNNRUN_CACHE=str(tmp_path / "cache")))
+    assert (code, other) == (2, 1)
+    assert "error: rows.npz: not found" in err
+    assert "Traceback" not in silence
+    assert list((tmp_path / "cache" / "rows").iterdir()) == []
 
 
 @pytest.mark.slow

@@ -144,7 +144,7 @@ def test_a_file_of_test_rows_leaves_all_others_to_train_on(long: Path, tmp_path:
         ({"targets": ["day"]}, "the target 'day' holds 602 different dates, wanted classes or numbers"),
         ({"targets": ["kind"], "row_id": "trun"}, "has no column 'trun'; did you mean 'turn'?"),
         ({"targets": ["kind"], "weights": "count"}, "has no column 'count'; did you mean 'counts'?"),
-        ({"targets": ["kind"], "test": "none.csv"}, "none.csv: there is no such file"),
+        ({"targets": ["kind"], "test": "none.csv"}, "none.csv: not found"),
     ],
 )
 def test_what_is_not_in_the_table(options: dict[str, Any], message: str, long: Path) -> None:

@@ -10,7 +10,7 @@ from dnnrun.cli.output import Json, data, data_json, table
 from dnnrun.cli.places import DataDir
 
 if TYPE_CHECKING:
-    from dnnrun.data.select import Dataset
+    from dnnrun.data.dataset import Dataset
     from dnnrun.nn.architecture import Architecture
 
 

@@ -6,17 +6,16 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from dnnrun.data.room import release
 from dnnrun.data.source import Raw, Rows, TaskName
+from dnnrun.data.stacked import CELLS, Stacked, Turn, below, pieces
 from dnnrun.data.task import MOST_CLASSES
 from dnnrun.errors import DataError
 
 Image = tuple[int, int, int]
-CELLS = 1 << 22  # looked at in one go
-ROWS = 1 << 14  # digested in one go
 FEW = 20  # different whole numbers of a float type; more of them are quantities
 WIDER = "; it is more than float32 can hold, in which the network computes: scale the column"
 
@@ -28,7 +27,7 @@ class Part:
     `target` is the name of what the labels tell where they are no classes.
     """
 
-    features: np.ndarray
+    features: np.ndarray | Stacked
     labels: np.ndarray
     where: str
     labels_where: str
@@ -58,9 +57,8 @@ def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: floa
     digest = hashlib.sha256()
     for split, part in features.items():
         digest.update(f"{split} {part.shape} {part.dtype} {task} {names} {targets}\n".encode())
-        for start in range(0, len(part), ROWS):
-            digest.update(np.ascontiguousarray(part[start : start + ROWS]).data)
-            release(part)
+        for _, piece in pieces(part):
+            digest.update(np.ascontiguousarray(piece).data)
         digest.update(np.ascontiguousarray(labels[split]).data)
     rows = {split: Rows(part, labels[split]) for split, part in features.items()}
     if largest is None:
@@ -68,7 +66,7 @@ def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: floa
     learned, own = rows["train"], 0
     if held := rows.get("validation"):
         own, both = len(held.labels), ((learned.features, held.features), (learned.labels, held.labels))
-        learned = Rows(*map(np.concatenate, both))
+        learned = Rows(*map(below, both))
     test, fingerprint = rows.get("test"), digest.hexdigest()
     return Raw(learned, test, names, image, largest, fingerprint, task, targets, validation=own)
 
@@ -116,7 +114,7 @@ def _image_of(part: Part) -> Image | None:
     return shape[1], shape[2], shape[3]
 
 
-def _flat(part: Part, train: Part, image: Image | None) -> np.ndarray:
+def _flat(part: Part, train: Part, image: Image | None) -> Any:
     """The features as (rows, width)."""
     shape = part.features.shape
     if part.features.dtype.kind not in "biuf":
@@ -146,7 +144,7 @@ def _flat(part: Part, train: Part, image: Image | None) -> np.ndarray:
             f"{part.labels_where}: of shape {shape_of(labels.shape)}; wanted {shape[0]:,} labels, one for each row of "
             f"{part.where}"
         )
-    return part.features.reshape(shape[0], found)
+    return part.features.flattened() if isinstance(part.features, Stacked) else part.features.reshape(shape[0], found)
 
 
 def _numeric(labels: np.ndarray) -> bool:
@@ -161,9 +159,28 @@ def _one_hot(labels: np.ndarray) -> bool:
 def _numbers(flat: Mapping[str, np.ndarray], parts: Mapping[str, Part]) -> dict[str, np.ndarray]:
     """All splits as uint8 where every value is a whole number from 0 to 255, else as float32."""
     whole = all(x.dtype.kind in "biu" for x in flat.values())
-    if whole and all(x.dtype.kind == "b" or (x.min() >= 0 and x.max() <= 255) for x in flat.values()):
-        return {split: x.astype(np.uint8, copy=False) for split, x in flat.items()}
-    return {split: as_float32(x, parts[split].where) for split, x in flat.items()}
+    if whole and all(map(_are_bytes, flat.values())):
+        return {split: _turned(x, np.uint8, _as_bytes) for split, x in flat.items()}
+    wheres = {split: parts[split].where for split in flat}
+    return {
+        split: _turned(x, np.float32, lambda rows, first, where=wheres[split]: as_float32(rows, where, first + 1))
+        for split, x in flat.items()
+    }
+
+
+def _turned(x: np.ndarray | Stacked, dtype: Any, turn: Turn) -> Any:
+    """Rows in another type: those in memory at once, others as they are read."""
+    return x.turned(dtype, turn) if isinstance(x, Stacked) else turn(x, 0)
+
+
+def _as_bytes(rows: np.ndarray, _: int) -> np.ndarray:
+    return rows.astype(np.uint8, copy=False)
+
+
+def _are_bytes(x: np.ndarray | Stacked) -> bool:
+    """Whether these whole numbers are all from 0 to 255."""
+    known = x.dtype.kind == "b" or x.dtype == np.uint8
+    return known or all(piece.min() >= 0 and piece.max() <= 255 for _, piece in pieces(x))
 
 
 def as_float32(x: np.ndarray, where: str, first: int = 1) -> np.ndarray:
@@ -230,24 +247,21 @@ def one_a_row(labels: np.ndarray, where: str) -> np.ndarray:
     return labels
 
 
-def _largest(features: np.ndarray) -> float:
+def _largest(features: np.ndarray | Stacked) -> float:
     """The largest value a pixel can have, as the kind of the numbers and the largest that is there suggest."""
     if features.dtype == np.uint8:
         return 255.0
-    found = float(features.max())
+    found = max(float(piece.max()) for _, piece in pieces(features))
     return next((bound for bound in (1.0, 255.0, 65535.0) if 0 < found <= bound), max(found, 1.0))
 
 
-def joined(pieces: Sequence[np.ndarray], wheres: Sequence[str]) -> np.ndarray:
+def joined(arrays: Sequence[np.ndarray], wheres: Sequence[str]) -> Any:
     """The arrays of several files, one after the other. Raises DataError where their rows differ."""
-    if len(pieces) == 1:
-        return pieces[0]
-    for piece, where in zip(pieces, wheres, strict=True):
-        if piece.ndim == 0 or piece.shape[1:] != pieces[0].shape[1:]:
-            raise DataError(
-                f"{where}: of shape {shape_of(piece.shape)}, and {wheres[0]} is {shape_of(pieces[0].shape)}"
-            )
-    return np.concatenate(pieces)
+    first = arrays[0]
+    for array, where in zip(arrays[1:], wheres[1:], strict=True):
+        if array.ndim == 0 or array.shape[1:] != first.shape[1:]:
+            raise DataError(f"{where}: of shape {shape_of(array.shape)}, and {wheres[0]} is {shape_of(first.shape)}")
+    return below(arrays) if first.ndim else first
 
 
 def shape_of(shape: Sequence[int]) -> str:
@@ -255,6 +269,6 @@ def shape_of(shape: Sequence[int]) -> str:
     return " x ".join(f"{extent:,}" for extent in shape) or "nothing"
 
 
-def kind_of(array: np.ndarray) -> str:
+def kind_of(array: np.ndarray | Stacked) -> str:
     """What an array holds as errors write it."""
     return {"U": "texts", "S": "texts", "b": "truth values"}.get(array.dtype.kind, f"{array.dtype}")

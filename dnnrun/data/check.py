@@ -7,9 +7,8 @@ import math
 import numpy as np
 
 from dnnrun.data.source import Raw, Rows
+from dnnrun.data.stacked import pieces
 from dnnrun.errors import DataError
-
-CELLS = 1 << 22  # looked at in one go, so that no mask of a large table is held
 
 
 def check(raw: Raw) -> None:
@@ -37,12 +36,10 @@ def _check_rows(split: str, rows: Rows, raw: Raw) -> None:
         raise DataError(f"{split} features are {found}, wanted rows x {width} uint8 or float32")
     if features.dtype != raw.train.features.dtype:
         raise DataError(f"{split} features are {features.dtype}, those to train on {raw.train.features.dtype}")
-    if not features.size:
+    if not math.prod(features.shape):
         raise DataError(f"there is nothing in the {split} rows ({len(features):,} of width {width}); give it data")
     if features.dtype == np.float32:
-        step = max(1, CELLS // width)
-        for start in range(0, len(features), step):
-            part = features[start : start + step]
+        for start, part in pieces(features):
             finite = np.isfinite(part)
             if not finite.all():
                 row, column = np.argwhere(~finite)[0]

@@ -18,37 +18,44 @@ def find(path: str, places: Places) -> Path:
 
     Raises DataError where there is none.
     """
-    named = Path(path).expanduser()
-    if named.exists():
-        return named
-    if not named.is_absolute():
-        for folder in places.folders:
-            if (there := folder / named).exists():
-                return there
-    raise DataError(f"{path}: not found{_near(named)}; correct the path{_looked(named, places)}")
+    there = [place for place in _candidates(path, places) if place.exists()]
+    if not there:
+        named = Path(path).expanduser()
+        raise DataError(f"{path}: not found{_near(named)}; correct the path{_looked(named, places)}")
+    return there[0]
 
 
 def find_all(paths: Paths, places: Places) -> list[Path]:
     """The files that `paths` names, in its order; those of a pattern (`part-*.npz`) by name, part-10 after part-9.
 
-    Raises DataError where one is missing, or no file fits a pattern.
+    Raises DataError where one is missing or no file, or no file fits a pattern.
     """
     found: list[Path] = []
     for path in [paths] if isinstance(paths, str) else paths:
-        if glob.has_magic(path) and not Path(path).expanduser().exists():
-            found += _matching(path, places)
+        candidates = _candidates(path, places)
+        if there := next(filter(Path.is_file, candidates), None):
+            found.append(there)
+        elif glob.has_magic(path):
+            found += _matching(path, candidates, places)
         else:
-            found.append(find(path, places))
+            what = "a folder" if find(path, places).is_dir() else "no plain file"
+            raise DataError(f"{path}: this is {what}, wanted a file; name its files, as {path}/*")
     return found
 
 
-def _matching(pattern: str, places: Places) -> list[Path]:
-    named = Path(pattern).expanduser()
-    folders = () if named.is_absolute() else places.folders
-    for place in (named, *(folder / named for folder in folders)):
-        if there := sorted(glob.glob(str(place), recursive=True), key=natural):
-            return [Path(path) for path in there]
-    raise DataError(f"{pattern}: no file fits this pattern; correct it{_looked(named, places)}")
+def _candidates(path: str, places: Places) -> list[Path]:
+    """Where a path may lead."""
+    named = Path(path).expanduser()
+    return [named] if named.is_absolute() else [named, *(folder / named for folder in places.folders)]
+
+
+def _matching(pattern: str, candidates: Sequence[Path], places: Places) -> list[Path]:
+    for candidate in candidates:
+        names = sorted(glob.glob(str(candidate), recursive=True), key=natural)
+        if there := [Path(name) for name in names if Path(name).is_file()]:
+            return there
+    looked = _looked(candidates[0], places)
+    raise DataError(f"{pattern}: no file fits this pattern; correct it{looked}")
 
 
 def natural(name: str) -> list[tuple[int, int | str]]:

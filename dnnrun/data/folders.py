@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from dnnrun.data.finding import natural
 from dnnrun.data.image import SUFFIXES
+from dnnrun.data.split import ranks
 from dnnrun.errors import DataError
 
 SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 CLUTTER = ("thumbs.db", "desktop.ini")  # what file browsers leave behind; so are names that begin with a dot
 
 
+class Files(Sequence[Path]):
+    """The paths of `names`, each in the folder whose number `places` has: a Path of every one would take 500 bytes."""
+
+    def __init__(self, folders: Sequence[Path], names: list[str], places: np.ndarray):
+        self.folders, self.names, self.places = folders, names, places
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[number] for number in range(*at.indices(len(self)))]
+        return self.folders[int(self.places[at])] / self.names[at]
+
+    def ordered(self, order: np.ndarray) -> Files:
+        """The same files in another order."""
+        return Files(self.folders, [self.names[number] for number in order.tolist()], self.places[order])
+
+
 @dataclass(frozen=True)
 class Labelled:
     """Files in their order, and the class of each, None where the folder has no classes."""
 
-    paths: list[Path]
-    classes: list[str] | None
+    paths: Files
+    classes: np.ndarray | None
 
 
 def splits_of(root: Path) -> dict[str, Path]:
@@ -46,30 +68,29 @@ def splits_of(root: Path) -> dict[str, Path]:
 
 def by_class(root: Path) -> Labelled:
     """The images of `root`/CLASS/, classes and files by name. Raises DataError for anything else that is there."""
-    paths: list[Path] = []
-    classes: list[str] = []
-    for folder in _entries(root):
+    folders = _entries(root)
+    names: list[str] = []
+    counts: list[int] = []
+    for folder in folders:
         if not folder.is_dir():
             raise DataError(f"{folder}: a file beside the folders of the classes; move it into one, or away")
         inside = _images(folder)
         if not inside:
             raise DataError(f"{folder}: no image in it; remove the folder, or fill it")
-        paths += inside
-        classes += [folder.name] * len(inside)
-    if not paths:
+        names += [path.name for path in inside]
+        counts.append(len(inside))
+    if not names:
         raise DataError(f"{root}: nothing in it; wanted a folder a class, with images")
-    return Labelled(paths, classes)
+    places = np.repeat(np.arange(len(folders), dtype=np.int32), counts)
+    return Labelled(Files(folders, names, places), np.array([folder.name for folder in folders])[places])
 
 
 def mixed(found: Labelled) -> Labelled:
     """The same files with their classes mixed in proportion, so that the first N are of all of them."""
     assert found.classes is not None
-    sizes, seen, places = Counter(found.classes), Counter[str](), []
-    for number, name in enumerate(found.classes):
-        places.append(((seen[name] + 0.5) / sizes[name], name, number))
-        seen[name] += 1
-    order = [number for _, _, number in sorted(places)]
-    return Labelled([found.paths[number] for number in order], [found.classes[number] for number in order])
+    _, kinds, sizes = np.unique(found.classes, return_inverse=True, return_counts=True)
+    order = np.lexsort((kinds, (ranks(kinds) + 0.5) / sizes[kinds]))
+    return Labelled(found.paths.ordered(order), found.classes[order])
 
 
 def inside(root: Path) -> Labelled:
@@ -78,7 +99,7 @@ def inside(root: Path) -> Labelled:
         return by_class(root)
     if not (paths := _images(root)):
         raise DataError(f"{root}: no image in it; wanted {', '.join(SUFFIXES)}")
-    return Labelled(paths, None)
+    return Labelled(Files([root], [path.name for path in paths], np.zeros(len(paths), np.int32)), None)
 
 
 def holds_images(root: Path) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,14 +16,19 @@ from dnnrun.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
+    from dnnrun.data.room import Room
+
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # all of them decoded inside Pillow
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 GREY = ("1", "L", "LA", "La")
 THREADS = 4  # decoding releases the GIL
+PIECE, FILES = 1 << 24, 512  # bytes of pixels, and files, that are decoded before they are put away
+SOON = 1.0  # seconds that are over before anybody wants to be told
 BACKGROUNDS = {"black": (0, 0, 0, 255), "white": (255, 255, 255, 255)}
 
 Mode = Literal["grey", "rgb"]
 Background = Literal["black", "white"]
+Told = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -83,50 +89,72 @@ class Decoder:
                 image = Image.alpha_composite(below, image)
         return image.convert("L" if self.mode == "grey" or (self.mode is None and grey) else "RGB")
 
-    def read_all(self, paths: Sequence[Path]) -> np.ndarray:
-        """The pixels of one or more files, (files, height, width, channels) uint8.
+    def read_all(self, paths: Sequence[Path], room: Room | None = None, told: Told | None = None) -> np.ndarray:
+        """The pixels of one or more files, (files, height, width, channels) uint8; mapped from disk in a `room`.
 
-        Raises DataError for the first file that cannot be read, or where they differ in size.
+        `told` is called with how many files are done: 0 at first, and more where it takes its time. Raises DataError
+        for the first file that cannot be read, or where they differ in size.
         """
+        import numpy as np
         from PIL import Image
 
         with warnings.catch_warnings():  # for all threads: it is not theirs to change
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what it warns of is an error here
-            return self._read_all(paths)
+            first = self.read(paths[0])
+            shape = (len(paths), *first.shape)
+            pieces = self._pieces(paths, first, told)
+            if room is not None:
+                return room.rows((piece.data for piece in pieces), shape, np.uint8)
+            _check_memory(paths, first.size * len(paths))
+            rows, done = np.empty(shape, np.uint8), 0
+            for piece in pieces:
+                rows[done : done + len(piece)] = piece
+                done += len(piece)
+        return rows
 
-    def _read_all(self, paths: Sequence[Path]) -> np.ndarray:
+    def _pieces(self, paths: Sequence[Path], first: np.ndarray, told: Told | None) -> Iterator[np.ndarray]:
+        """The pixels of some files at a time, all like the `first`."""
         import numpy as np
-        import psutil
 
-        first = self.read(paths[0])
-        mode: Mode = "grey" if first.shape[2] == 1 else "rgb"
-        decoder, guessed = replace(self, mode=mode), self.mode is None
-        if (wanted := first.size * len(paths)) > (free := psutil.virtual_memory().available):
-            raise DataError(
-                f"{paths[0]} and {len(paths) - 1:,} more of its size are {wanted:,} bytes of pixels, more than the "
-                f"{free:,} of memory that are free; make them smaller with `size`"
-            )
-        rows = np.empty((len(paths), *first.shape), np.uint8)
+        decoder, guessed = replace(self, mode="grey" if first.shape[2] == 1 else "rgb"), self.mode is None
 
-        def fill(number: int) -> None:
-            pixels = decoder.read(paths[number], guessed)
+        def read(path: Path) -> np.ndarray:
+            pixels = decoder.read(path, guessed)
             if pixels.shape != first.shape:
                 sizes = (f"{shape[0]} x {shape[1]}" for shape in (pixels.shape, first.shape))
                 found, known = sizes
                 raise DataError(
-                    f"{paths[number]}: {found} pixels, and {paths[0]} has {known}; give the height and width that all "
-                    f"are brought to, as `size: [{first.shape[0]}, {first.shape[1]}]`"
+                    f"{path}: {found} pixels, and {paths[0]} has {known}; give the height and width that all are "
+                    f"brought to, as `size: [{first.shape[0]}, {first.shape[1]}]`"
                 )
-            rows[number] = pixels
+            return pixels
 
+        if told is not None:
+            told(0)
+        count, began = max(THREADS, min(FILES, PIECE // max(1, first.size))), time.monotonic()
         with ThreadPoolExecutor(THREADS) as threads:
             try:
-                for _ in threads.map(fill, range(len(paths))):
-                    pass
+                for start in range(0, len(paths), count):
+                    some = paths[start : start + count]
+                    rows = np.empty((len(some), *first.shape), np.uint8)
+                    for number, pixels in enumerate(threads.map(read, some)):
+                        rows[number] = pixels
+                        if told is not None and time.monotonic() - began >= SOON:
+                            told(start + number + 1)
+                    yield rows
             except BaseException:
                 threads.shutdown(cancel_futures=True)
                 raise
-        return rows
+
+
+def _check_memory(paths: Sequence[Path], wanted: int) -> None:
+    import psutil
+
+    if wanted > (free := psutil.virtual_memory().available):
+        raise DataError(
+            f"{paths[0]} and {len(paths) - 1:,} more of its size are {wanted:,} bytes of pixels, more than the "
+            f"{free:,} of memory that are free; make them smaller with `size`, or train with data.stream"
+        )
 
 
 @contextmanager

@@ -10,12 +10,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from dnnrun.data import idx
 from dnnrun.data.arrays import Image, as_float32, kind_of, one_a_row, shape_of
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.finding import find
 from dnnrun.data.folders import holds_images, inside
 from dnnrun.data.image import SUFFIXES, Decoder, Mode
@@ -25,9 +26,6 @@ from dnnrun.data.source import Places, Source, TaskName
 from dnnrun.data.source.images import Images
 from dnnrun.data.source.npz import Npz
 from dnnrun.errors import DataError
-
-if TYPE_CHECKING:
-    from dnnrun.data.select import Dataset
 
 ROWS = 10_000  # of arrays in a piece
 PICTURES = 500  # in a piece
@@ -195,8 +193,7 @@ def _images(path: Path, expected: Expected) -> Inputs:
             raise DataError(f"{path}: not found; correct the path")
         return ImageInputs(path.parent, 1, None, [path], decoder, expected)
     found = inside(path)
-    labels = None if found.classes is None else np.array(found.classes)
-    return ImageInputs(path, len(found.paths), labels, found.paths, decoder, expected)
+    return ImageInputs(path, len(found.paths), found.classes, found.paths, decoder, expected)
 
 
 def _is_idx(path: Path) -> bool:
@@ -215,8 +212,6 @@ def whole(inputs: Inputs, expected: Expected, names: tuple[str, ...], task: Task
     `names` are the classes, or the targets where `task` has none. Raises DataError where there are no labels, or they
     name another class.
     """
-    from dnnrun.data.select import Dataset
-
     if inputs.labels is None:
         raise DataError(
             f"{inputs.path}: has no labels; name their file with --labels, or take an .npz file with labels, or a "

@@ -7,16 +7,20 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import psutil
 
-from dnnrun.data.inflate import RATIO
+from dnnrun.data.inflate import CHUNK, RATIO
 from dnnrun.errors import DataError
+
+if TYPE_CHECKING:
+    from dnnrun.data.room import Room
 
 HEADER = 10_000  # bytes; that of a real array has about 100
 NUMBERS, TEXTS = "biuf", "biufUS"
@@ -66,8 +70,11 @@ class Archive:
         """The names of its arrays, in their order."""
         return list(self._members)
 
-    def read(self, name: str, kinds: str = NUMBERS) -> np.ndarray:
-        """One of its arrays. Raises DataError where it has none of that name, or cannot be read."""
+    def read(self, name: str, kinds: str = NUMBERS, room: Room | None = None) -> np.ndarray:
+        """One of its arrays; with a `room`, one that is mapped from disk: from there where it is packed.
+
+        Raises DataError where it has none of that name, or cannot be read.
+        """
         if name not in self._members:
             raise DataError(f"{self.path}: has no array {name!r}; it has {', '.join(self.names) or 'none'}")
         member = self._members[name]
@@ -78,7 +85,22 @@ class Archive:
                 "hold; the file is damaged"
             )
         with self._checked(), zipfile.ZipFile(self.path) as archive, archive.open(member) as file:
+            if room is not None:
+                return self._mapped(where, member, file, kinds, room)
             return read_array(where, file, member.file_size, kinds)  # type: ignore[arg-type]
+
+    def _mapped(self, where: str, member: zipfile.ZipInfo, file: Any, kinds: str, room: Room) -> np.ndarray:
+        shape, fortran, dtype = _header(where, file, member.file_size, kinds)
+        begins, values = file.tell(), _values(where, file, math.prod(shape) * dtype.itemsize)
+        if member.compress_type != zipfile.ZIP_STORED or not math.prod(shape):
+            return room.rows(values, shape, dtype, fortran)
+        for _ in values:  # read for the archive's checksum alone
+            pass
+        with self.path.open("rb") as whole:
+            whole.seek(member.header_offset + 26)  # what stands before the values, as the zip format has it
+            names, extra = struct.unpack("<HH", whole.read(4))
+            offset = member.header_offset + 30 + names + extra + begins
+            return np.memmap(whole, dtype, "r", offset, shape, "F" if fortran else "C")
 
     @contextmanager
     def _checked(self) -> Iterator[None]:
@@ -100,9 +122,31 @@ def read_array(where: str, file: BinaryIO, size: int, kinds: str = "biufV") -> n
         raise DataError(f"{where}: its {wanted:,} bytes of values are more than the {free:,} of memory that are free")
     content = file.read(wanted)
     if len(content) < wanted:
-        raise DataError(f"{where}: cut short, {len(content):,} of {wanted:,} bytes of values; copy the file again")
+        raise _cut_short(where, len(content), wanted)
     array = np.frombuffer(content, dtype)
     return array.reshape(shape, order="F" if fortran else "C")
+
+
+def head(shape: Sequence[int], dtype: np.dtype) -> bytes:
+    """What a .npy file begins with, of an array in C's order."""
+    file = BytesIO()
+    told = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(shape)}
+    np.lib.format.write_array_header_1_0(file, told)
+    return file.getvalue()
+
+
+def _values(where: str, file: BinaryIO, wanted: int) -> Iterator[bytes]:
+    """The next bytes of `file`, so many as are wanted. Raises DataError where there are less."""
+    done = 0
+    while done < wanted:
+        if not (piece := file.read(min(CHUNK, wanted - done))):
+            raise _cut_short(where, done, wanted)
+        done += len(piece)
+        yield piece
+
+
+def _cut_short(where: str, done: int, wanted: int) -> DataError:
+    return DataError(f"{where}: cut short, {done:,} of {wanted:,} bytes of values; copy the file again")
 
 
 def _header(where: str, file: BinaryIO, size: int, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import shutil
 import socket
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from dnnrun.data.npy import head
 from dnnrun.errors import DataError
 
 BUCKET = 1 << 24  # bytes of rows that are put in order at a time, in memory
@@ -22,7 +24,8 @@ BUCKET = 1 << 24  # bytes of rows that are put in order at a time, in memory
 class Room:
     """A folder of its own in `folder`. Leavings of processes that were killed are cleared away when one is made.
 
-    Raises DataError where nothing can be written there.
+    `stays` names the rows that other processes are to map, None where there are none such. Raises DataError where
+    nothing can be written there.
     """
 
     def __init__(self, folder: Path):
@@ -35,12 +38,14 @@ class Room:
                     shutil.rmtree(left, ignore_errors=True)
             self.folder = Path(tempfile.mkdtemp(prefix=f"{host}-{os.getpid()}-", dir=folder))
         except OSError as error:
-            raise DataError(
-                f"data.stream: {folder}: rows cannot be kept there ({error.strerror}); name another folder with "
-                "DNNRUN_CACHE"
-            ) from error
+            raise _unkept(folder, error) from error
         self.number = 0
-        weakref.finalize(self, shutil.rmtree, self.folder, True)
+        self.stays: str | None = None
+        self._end = weakref.finalize(self, shutil.rmtree, self.folder, True)
+
+    def close(self) -> None:
+        """Take the folder away; rows that are mapped stay until nothing maps them."""
+        self._end()
 
     def file(self) -> Path:
         """The name of a new file."""
@@ -55,6 +60,37 @@ class Room:
                 f"data.stream: the rows take {size / 2**30:,.1f} GiB on disk, and {free / 2**30:,.1f} GiB are free in "
                 f"{self.folder.parent}; name another folder with DNNRUN_CACHE, or make room"
             )
+
+    def append(self, path: Path, values: Any) -> None:
+        """Write the bytes of `values` behind what the file has. Raises DataError where they find no room."""
+        try:
+            with path.open("ab") as file:
+                file.write(values)
+        except OSError as error:
+            raise _unkept(self.folder.parent, error) from error
+
+    def rows(
+        self, pieces: Iterable[Any], shape: Sequence[int], dtype: Any, fortran: bool = False, name: str | None = None
+    ) -> np.ndarray:
+        """An array mapped from a file of its own, whose bytes are those of `pieces` one after the other.
+
+        The file is gone when nothing maps it any more; with a `name` it is a .npy file that stays as long as the room.
+        Raises DataError where it finds no room.
+        """
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if not size:
+            return np.empty(shape, dtype)
+        self.check(size)
+        path = self.file() if name is None else self.folder / f"{name}.npy"
+        start = b"" if name is None else head(shape, np.dtype(dtype))
+        try:
+            self.append(path, start)
+            for piece in pieces:
+                self.append(path, piece)
+            return np.memmap(path, dtype, "r", len(start), tuple(shape), "F" if fortran else "C")
+        finally:
+            if name is None:
+                path.unlink(missing_ok=True)
 
 
 class Placing(Protocol):
@@ -84,10 +120,13 @@ class InMemory:
 
 
 class OnDisk:
-    """The same in a file that is mapped: rows are dealt out to buckets as they come, and each bucket put in order."""
+    """The same in a file that is mapped: rows are dealt out to buckets as they come, and each bucket put in order.
 
-    def __init__(self, room: Room, rows: int, width: int, dtype: Any):
-        self.room, self.shape, self.dtype = room, (rows, width), np.dtype(dtype)
+    With a `name` the file stays as long as the room.
+    """
+
+    def __init__(self, room: Room, rows: int, width: int, dtype: Any, name: str | None = None):
+        self.room, self.name, self.shape, self.dtype = room, name, (rows, width), np.dtype(dtype)
         self.each = max(1, BUCKET // max(1, width * self.dtype.itemsize))
         room.check(rows * width * self.dtype.itemsize * 2)
         self.buckets = [(room.file(), room.file()) for _ in range(-(-rows // self.each))]
@@ -102,13 +141,7 @@ class OnDisk:
 
     def done(self) -> np.ndarray:
         self._deal()
-        path = self.room.file()
-        with path.open("wb") as file:
-            for bucket in self._sorted():
-                file.write(np.ascontiguousarray(bucket).data)
-        found = np.memmap(path, self.dtype, "r", shape=self.shape)
-        path.unlink()  # the rows stay until nothing maps them any more
-        return found
+        return self.room.rows((rows.data for rows in self._sorted()), self.shape, self.dtype, name=self.name)
 
     def _deal(self) -> None:
         if not self.waiting:
@@ -121,9 +154,8 @@ class OnDisk:
         for (where, what), start, stop in zip(self.buckets, bounds[:-1], bounds[1:], strict=True):
             if start < stop:
                 mine = order[start:stop]
-                for path, values in ((where, places[mine].astype(np.int64)), (what, rows[mine])):
-                    with path.open("ab") as file:
-                        file.write(values.data)
+                self.room.append(where, places[mine].astype(np.int64).data)
+                self.room.append(what, rows[mine].data)
 
     def _sorted(self) -> Iterator[np.ndarray]:
         for number, (where, what) in enumerate(self.buckets):
@@ -145,6 +177,12 @@ def release(rows: np.ndarray) -> None:
                 mapped.madvise(mmap.MADV_DONTNEED)
             return
         base = base.base
+
+
+def _unkept(folder: Path, error: OSError) -> DataError:
+    return DataError(
+        f"data.stream: {folder}: rows cannot be kept there ({error.strerror}); name another folder with DNNRUN_CACHE"
+    )
 
 
 def _alive(process: int) -> bool:

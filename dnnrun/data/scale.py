@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.section import Divide
-from dnnrun.data.select import Dataset
+from dnnrun.data.stacked import pieces
 from dnnrun.errors import CheckpointError, DataError
 
 Kind = Literal["none", "unit", "standardize"]
@@ -118,13 +119,14 @@ def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Two passes over pieces of the rows, so that squares never cancel and no float copy of the whole is made.
     """
     rows, width = features.shape
-    step = max(1, CELLS // width)
-    pieces = [features[start : start + step] for start in range(0, rows, step)]
-    mean = sum(piece.sum(0, dtype=np.float64) for piece in pieces) / rows
-    squares = np.zeros(width)
-    for piece in pieces:
+    total, squares = np.zeros(width), np.zeros(width)
+    constant = np.ones(width, bool)
+    for _, piece in pieces(features, CELLS):
+        total += piece.sum(0, dtype=np.float64)
+        constant &= (piece == features[0]).all(0)
+    mean = total / rows
+    for _, piece in pieces(features, CELLS):
         away = piece - mean
         squares += np.einsum("ij,ij->j", away, away)
-    constant = features.min(0) == features.max(0)
     mean = np.where(constant, features[0], mean)
     return mean, np.where(constant, 0.0, np.sqrt(squares / rows))

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
 
 from dnnrun.component import Options, not_together
-from dnnrun.data.source import Raw, Rows, TaskName
+from dnnrun.data.dataset import SPLITS, Dataset
+from dnnrun.data.source import Raw, TaskName
 from dnnrun.data.table.options import Preprocessing
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from dnnrun.data.room import OnDisk, Room
+    from dnnrun.data.room import Room
     from dnnrun.data.table.columns import Columns
 
-CELLS = 1 << 22  # of arrays that go to disk, at a time
-SPLITS = ("train", "validation", "test")
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -107,62 +102,6 @@ class Selection(Options):
         return self.per_class if isinstance(self.per_class, PerClass) else PerClass(train=self.per_class)
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """The rows of a run: training, then validation, then test, in one C-contiguous array.
-
-    `features` is (rows, width), uint8 or float32, unscaled; `labels` and `weights` are as in Rows; `splits` maps the
-    names of the splits that have rows (train, validation, test) to (start, stop). `classes`, `image`, `largest`, `task`
-    and `targets` are as in Raw, after the selection. `hash` is the sha256 (hex) of the source's content, the rows
-    chosen, and their labels.
-    `origin`, (rows,) int64, says which row of the source each one is, test rows counted after those to train on;
-    `fingerprint` is the source's. `columns` made the features of a table, `notes` are worth knowing, `warnings` a look.
-    """
-
-    features: np.ndarray
-    labels: np.ndarray
-    splits: Mapping[str, tuple[int, int]]
-    classes: tuple[str, ...]
-    image: tuple[int, int, int] | None
-    largest: float
-    hash: str
-    origin: np.ndarray
-    fingerprint: str
-    task: TaskName = "classification"
-    targets: tuple[str, ...] = ()
-    weights: np.ndarray | None = None
-    columns: Columns | None = None
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What is told of a row: the classes, or the targets where there are no classes."""
-        return self.classes if self.task == "classification" else self.targets
-
-    @property
-    def content(self) -> str:
-        """A sha256 (hex) of which rows these are: the same for the same rows in another order or of other splits."""
-        import numpy as np
-
-        digest = hashlib.sha256(json.dumps([self.fingerprint, self.width]).encode())
-        digest.update(np.sort(self.origin).astype("<i8").tobytes())
-        return digest.hexdigest()
-
-    @property
-    def width(self) -> int:
-        """Features of a row."""
-        return self.features.shape[1]
-
-    def rows(self, split: str) -> Rows:
-        """A view of one split. Raises DataError where the dataset has none of that name."""
-        if split not in self.splits:
-            raise DataError(f"there are no {split} rows; this dataset has {', '.join(self.splits)}")
-        start, stop = self.splits[split]
-        weights = None if self.weights is None else self.weights[start:stop]
-        return Rows(self.features[start:stop], self.labels[start:stop], weights)
-
-
 def select(
     raw: Raw,
     options: Selection,
@@ -182,6 +121,7 @@ def select(
     """
     import numpy as np
 
+    from dnnrun.data.arrange import arrange
     from dnnrun.data.check import check
     from dnnrun.data.settle import divide, settle
     from dnnrun.data.task import as_task
@@ -191,7 +131,8 @@ def select(
     chosen = divide(raw, options, seed)
     old = dict.fromkeys(SPLITS, raw.train.labels) | ({"test": raw.test.labels} if raw.test else {})
     if raw.task != "classification":
-        return _without_classes(raw, options, old, chosen, columns, room, drain)
+        labels = _without_classes(raw, options, old, chosen)
+        return arrange(raw, chosen, labels, (), options.preprocessing, columns, room, drain)
     kept = range(len(raw.classes)) if options.classes is None else class_numbers(raw.classes, options.classes)
     classes = tuple(raw.classes[number] for number in kept)
     relabel = np.full(len(raw.classes), -1, np.int32)
@@ -207,105 +148,18 @@ def select(
         chosen[split], labels[split] = chosen[split][pick], labels[split][pick]
     if not len(chosen["train"]):
         raise DataError(f"no training row is left of the classes {', '.join(classes)}; name others in data.classes")
-    return _arrange(raw, chosen, labels, classes, options.preprocessing, columns, room, drain)
+    return arrange(raw, chosen, labels, classes, options.preprocessing, columns, room, drain)
 
 
 def _without_classes(
-    raw: Raw,
-    options: Selection,
-    labels: dict[str, Any],
-    chosen: dict[str, Any],
-    columns: Columns | None,
-    room: Room | None,
-    drain: bool,
-) -> Dataset:
+    raw: Raw, options: Selection, labels: dict[str, Any], chosen: dict[str, Any]
+) -> dict[str, np.ndarray]:
+    """The labels of each split of another task, once `chosen` is thinned."""
     for key, value in (("classes", options.classes), ("per_class", options.per_class)):
         if value is not None:
             raise DataError(f"data.{key}: the task is {raw.task}, which has no classes; leave {key} out, or use limit")
     chosen["train"] = chosen["train"][: options.limit]
-    found = {split: labels[split][rows] for split, rows in chosen.items() if len(rows)}
-    return _arrange(raw, chosen, found, (), options.preprocessing, columns, room, drain)
-
-
-def _arrange(
-    raw: Raw,
-    chosen: dict[str, Any],
-    labels: dict[str, Any],
-    classes: tuple[str, ...],
-    preprocessing: Preprocessing,
-    columns: Columns | None,
-    room: Room | None,
-    drain: bool,
-) -> Dataset:
-    import numpy as np
-
-    from dnnrun.data.room import InMemory, OnDisk
-
-    fingerprint, told = raw.fingerprint, ((), ())
-    dtype = np.float32 if raw.undecoded else raw.train.features.dtype
-    if raw.undecoded is not None:
-        from dnnrun.data.settle import learn
-
-        learned = learn(raw, chosen, preprocessing, columns)
-        columns, told = learned.columns, (learned.notes, learned.warnings)
-        fingerprint = hashlib.sha256(json.dumps([fingerprint, columns.to_json()]).encode()).hexdigest()
-    rows, width = sum(map(len, chosen.values())), columns.width if columns else raw.train.features.shape[1]
-    out = InMemory(rows, width, dtype) if room is None else OnDisk(room, rows, width, dtype)
-    digest = hashlib.sha256(json.dumps([fingerprint, classes, width]).encode())
-    if raw.task != "classification":
-        digest.update(json.dumps([raw.task, raw.targets]).encode())
-    weights = None if raw.train.weights is None else np.ones(rows, np.float32)
-    splits, start = {}, 0
-    for split in SPLITS:
-        stop = start + len(chosen[split])
-        digest.update(f"{split} {start} {stop}\n".encode())
-        digest.update(chosen[split].astype("<i8"))
-        if split in labels:
-            digest.update(labels[split].astype("<i4" if raw.task == "classification" else "<f4").tobytes())
-        if stop == start:
-            continue
-        source = raw.test if split == "test" and raw.test else raw.train
-        if weights is not None and source.weights is not None:
-            weights[start:stop] = source.weights[chosen[split]]
-        splits[split], start = (start, stop), stop
-    if columns is not None:
-        from dnnrun.data.settle import encode
-
-        encode(raw, chosen, splits, columns, out, drain)
-    elif isinstance(out, InMemory):
-        for split, (start, stop) in splits.items():
-            source = raw.test if split == "test" and raw.test else raw.train
-            np.take(source.features, chosen[split], axis=0, out=out.array[start:stop], mode="clip")
-    else:
-        _put(raw, chosen, splits, out)
-    joined = np.concatenate([labels[split] for split in SPLITS if split in labels])
-    joined = joined.astype(np.int32 if raw.task == "classification" else np.float32, copy=False)
-    if weights is not None:
-        digest.update(weights.astype("<f4").tobytes())
-    beyond = len(raw.train.labels) if raw.test else 0
-    origin = np.concatenate([chosen[split] + beyond * (split == "test") for split in SPLITS]).astype(np.int64)
-    found = digest.hexdigest()
-    return Dataset(
-        out.done(), joined, splits, classes, raw.image, raw.largest, found, origin, fingerprint,
-        raw.task, raw.targets, weights, columns, *told,
-    )  # fmt: skip
-
-
-def _put(raw: Raw, chosen: dict[str, Any], splits: Mapping[str, tuple[int, int]], out: OnDisk) -> None:
-    """Put the chosen rows of arrays at their places, read from the first to the last."""
-    import numpy as np
-
-    from dnnrun.data.room import release
-    from dnnrun.data.settle import placed
-
-    for source, places in placed(raw, chosen, splits):
-        size = max(1, CELLS // source.features.shape[1])
-        for start in range(0, len(places), size):
-            there = places[start : start + size]
-            kept = np.flatnonzero(there >= 0)
-            if len(kept):
-                out.put(there[kept], source.features[start : start + size][kept])
-                release(source.features)
+    return {split: labels[split][rows] for split, rows in chosen.items() if len(rows)}
 
 
 def class_numbers(names: tuple[str, ...], wanted: tuple[int | str, ...]) -> list[int]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dnnrun.data.room import Placing
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.source import Raw, Rows
 from dnnrun.data.split import fold_groups, fold_rows, split_groups, split_rows
 from dnnrun.data.table.columns import Columns
@@ -20,7 +20,7 @@ from dnnrun.data.task import kinds as kinds_of
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
-    from dnnrun.data.select import Dataset, Selection
+    from dnnrun.data.select import Selection
     from dnnrun.data.table.options import Preprocessing
 
 DRAW = 0  # the seed of a table's own test rows, the same whatever the run's
@@ -78,8 +78,6 @@ def _without(frame: Any, name: str) -> Any:
 
 def whole(raw: Raw, target: Target, columns: Columns) -> Dataset:
     """All rows of a table that was read for a trained network, as its test rows; they stand as training rows too."""
-    from dnnrun.data.select import Dataset
-
     known, table = raw.undecoded, raw.train.features
     assert known is not None
     labels = target.labels(raw.train.labels, known.where)  # pyright: ignore[reportArgumentType]
@@ -156,40 +154,6 @@ def learn(raw: Raw, chosen: Mapping[str, np.ndarray], options: Preprocessing, co
         fitted = fit(table, chosen["train"], options, known.unused)  # pyright: ignore[reportArgumentType]
         columns, notes = fitted.columns, (*notes, *fitted.notes)
     return Learned(columns, notes, tuple(_leaks(raw, chosen)))
-
-
-def encode(
-    raw: Raw,
-    chosen: Mapping[str, np.ndarray],
-    splits: Mapping[str, tuple[int, int]],
-    columns: Columns,
-    out: Placing,
-    drain: bool = False,
-) -> None:
-    """Put the chosen rows of a table, (rows, width) float32, each split where `splits` says.
-
-    `drain` lets go of the table on the way. Raises DataError for a number that is infinite or becomes so.
-    """
-    known = raw.undecoded
-    assert known is not None
-    for source, places in placed(raw, chosen, splits):
-        table: Any = source.features
-        where = known.where if source is raw.train else known.where_test
-        for first, frame in table.frames(columns.names, drain):
-            columns.put(frame, places[first : first + len(frame)], out, where, first)
-
-
-def placed(
-    raw: Raw, chosen: Mapping[str, np.ndarray], splits: Mapping[str, tuple[int, int]]
-) -> Iterator[tuple[Rows, np.ndarray]]:
-    """The rows of a source, then its test rows, each with where every row goes, (rows,); -1 for nowhere."""
-    for source in (raw.train, raw.test):
-        names = [split for split in splits if source is (raw.test if split == "test" and raw.test else raw.train)]
-        if source is not None and names:
-            places = np.full(len(source.labels), -1)
-            for split in names:
-                places[chosen[split]] = np.arange(*splits[split])
-            yield source, places
 
 
 def _leaks(raw: Raw, chosen: Mapping[str, np.ndarray]) -> list[str]:

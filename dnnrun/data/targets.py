@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dnnrun.data.select import Dataset
+from dnnrun.data.dataset import Dataset
 from dnnrun.errors import CheckpointError, DataError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from dnnrun.data.select import Dataset
+from dnnrun.data.dataset import Dataset
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:

@@ -84,11 +84,11 @@ def of_images(path: str, root: Path, name: str | None) -> Proposal:
 
     splits = splits_of(root)
     found = mixed(by_class(splits["train"]))
-    classes = sorted(set(found.classes or ()))
+    assert found.classes is not None
+    known, labels = np.unique(found.classes, return_inverse=True)
+    classes = known.tolist()
     if len(classes) < 2:
         raise DataError(f"{splits['train']}: one class, {classes[0]!r}; wanted a folder for each of two or more")
-    numbers = {name: number for number, name in enumerate(classes)}
-    labels = np.array([numbers[one] for one in found.classes or ()])
     options, shape, image = _looked_at(found.paths)
     sections = _sections(advised(len(labels)), image, "test" in splits)
     name = name or name_of(str(root.resolve()))

@@ -106,12 +106,13 @@ def _source(path: str, targets: Sequence[str], options: Mapping[str, Any]) -> Cs
 
 
 def _want_target(source: Any, targets: Sequence[str], path: str, places: Places) -> None:
-    from dnnrun.data.table.files import find, open_table
+    from dnnrun.data.finding import find_all
+    from dnnrun.data.table.files import open_table
     from dnnrun.data.table.kinds import listed
 
     if targets:
         return
-    names = open_table(find([path], places.folders)[0], source.form()).names
+    names = open_table(find_all(path, places)[0], source.form()).names
     raise DataError(f"{path}: say which column is to be predicted, as --target {names[-1]!r}; it has {listed(names)}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dnnrun import __version__
-from dnnrun.data.select import Dataset
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.source import Places
 from dnnrun.errors import CheckpointError, DataError, RunDirectoryError
 from dnnrun.nn.cost import cost_of

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dnnrun.assemble import read_data
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.picture import as_filter, as_image, data_url
-from dnnrun.data.select import Dataset
 from dnnrun.data.source import Places
 from dnnrun.report.curves import roc_of
 from dnnrun.report.gather import Run

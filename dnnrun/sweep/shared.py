@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from io import BytesIO
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnrun import files
 from dnnrun.assemble import read_data
-from dnnrun.data.select import Dataset, select
+from dnnrun.data.dataset import Dataset
+from dnnrun.data.published import TOLD, described, encoded, opened, read_folder
+from dnnrun.data.select import select
 from dnnrun.data.source import Places, Raw, Rows
-from dnnrun.data.table.columns import Columns
 from dnnrun.errors import RunDirectoryError
 from dnnrun.spec.sections import Spec
 
@@ -62,9 +62,9 @@ class SharedRows:
             if raw.undecoded is not None:  # columns of a table, which each trial learns to prepare from its own rows
                 return raw
             arrays = _arrays("train", raw.train) | (_arrays("test", raw.test) if raw.test else {})
-            what = {name: getattr(raw, name) for name in (*_TOLD, "fingerprint", "validation")}
+            what = {name: getattr(raw, name) for name in (*TOLD, "fingerprint", "validation")}
             _publish(self.folder / key, arrays, what)
-        arrays, what = _open(self.folder / key)
+        arrays, what = read_folder(self.folder / key)
         return Raw(_rows("train", arrays), _rows("test", arrays) if "test" in arrays else None, **what)
 
     def _arranged(self, spec: Spec, places: Places, key: str) -> Dataset:
@@ -72,19 +72,8 @@ class SharedRows:
             return select(self.raw(spec, places), *_of(spec))
         if not (self.folder / key).is_dir():
             found = select(spec.data.source.read(places), *_of(spec))
-            what = {name: getattr(found, name) for name in (*_TOLD, "hash", "fingerprint", "notes", "warnings")}
-            what["columns"] = found.columns and found.columns.to_json()
-            arrays = {name: getattr(found, name) for name in ("features", "labels", "origin")}
-            if found.weights is not None:
-                arrays["weights"] = found.weights
-            _publish(self.folder / key, arrays, {**what, "splits": dict(found.splits)})
-        arrays, what = _open(self.folder / key)
-        splits = {name: tuple(rows) for name, rows in what.pop("splits").items()}
-        what["columns"] = Columns.from_json(what["columns"])
-        return Dataset(**arrays, **what, splits=splits)
-
-
-_TOLD = ("classes", "image", "largest", "task", "targets")
+            _publish(self.folder / key, *described(found))
+        return opened(self.folder / key)
 
 
 def _arrays(split: str, rows: Rows) -> dict[str, np.ndarray]:
@@ -111,31 +100,9 @@ def _key(*what: Any) -> str:
 
 def _publish(folder: Path, arrays: Mapping[str, np.ndarray], what: Mapping[str, Any]) -> None:
     """Write a folder of arrays; another process that was faster has written the same."""
-    contents: dict[str, Any] = {f"{name}.npy": _npy(array) for name, array in arrays.items()}
     files.make_folder(folder.parent, exist_ok=True)
     try:
-        files.publish_folder(folder, {**contents, "what.json": json.dumps(what).encode()})
+        files.publish_folder(folder, encoded(arrays, what))
     except RunDirectoryError:
         if not folder.is_dir():
             raise
-
-
-def _open(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Its arrays, mapped, and what else is known of them."""
-    import numpy as np
-
-    arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
-    what = json.loads((folder / "what.json").read_text("utf-8"))
-    what |= {"classes": tuple(what["classes"]), "targets": tuple(what["targets"])}
-    what["image"] = what["image"] and tuple(what["image"])
-    return arrays, what
-
-
-def _npy(array: np.ndarray) -> Iterator[bytes | memoryview]:
-    import numpy as np
-
-    array = np.ascontiguousarray(array)
-    header = BytesIO()
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-    yield header.getvalue()
-    yield array.data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -10,29 +10,41 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dnnrun.data.room import Room, release
 from dnnrun.errors import DataError
 
 BLOCK = 1000
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: grey of red, green, blue
 
 
-def resize(features: np.ndarray, how: Mapping[str, Any]) -> np.ndarray:
+def resize(features: np.ndarray, how: Mapping[str, Any], room: Room | None = None) -> np.ndarray:
     """Rows of images `how["from"]` (height, width, channels) as rows of `how["to"]`, float32, values as they were.
 
     `how["method"]` is nearest, linear, cubic or lanczos3, antialiased where it shrinks. Grey is repeated into
-    channels, channels are weighted into grey. Raises DataError for other changes of channels.
+    channels, channels are weighted into grey. They are in memory, or in the `room`. Raises DataError for other changes
+    of channels.
     """
     before, after = tuple(how["from"]), tuple(how["to"])
     if before[2] != after[2] and (before[2], after[2]) not in ((1, 3), (3, 1)):
         raise DataError(f"images of {before[2]} channels cannot become {after[2]}; wanted 1 or 3 on both sides")
-    run = _compiled(before, after, how["method"])
-    result = np.empty((len(features), after[0] * after[1] * after[2]), np.float32)
+    shape = (len(features), after[0] * after[1] * after[2])
+    resized = _pieces(features, _compiled(before, after, how["method"]))
+    if room is not None:
+        return room.rows((rows.data for rows in resized), shape, np.float32)
+    result, done = np.empty(shape, np.float32), 0
+    for rows in resized:
+        result[done : done + len(rows)] = rows
+        done += len(rows)
+    return result
+
+
+def _pieces(features: np.ndarray, run: Any) -> Iterator[np.ndarray]:
     for start in range(0, len(features), BLOCK):
         piece = features[start : start + BLOCK]
         padded = np.zeros((BLOCK, features.shape[1]), features.dtype)
         padded[: len(piece)] = piece
-        result[start : start + BLOCK] = np.asarray(run(padded))[: len(piece)]
-    return result
+        release(features)
+        yield np.asarray(run(padded))[: len(piece)]
 
 
 @cache

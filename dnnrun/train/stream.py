@@ -96,7 +96,7 @@ class Stream:
     def piece(self, start: int, stop: int) -> Window | Shares:
         """The rows `start` to `stop` (excluded) on the device, for evaluation."""
         if self.spread:
-            return self.spread.piece(self.host, self.fixed, start, stop, self.size)
+            return self._released(self.spread.piece(self.host, self.fixed, start, stop, self.size))
         return self._window(start, stop, 0, np.zeros(0, np.int32))
 
     def turn(self, epoch: int, window: int, first: int) -> Window | Shares:
@@ -104,9 +104,14 @@ class Stream:
         start, stop = self.bounds(window)
         order = self.order(epoch, window)
         if self.spread:
-            steps = self.size // self.batch_size
-            return self.spread.window(self.host, self.fixed, start + order, first, steps, self.batch_size)
+            steps, places = self.size // self.batch_size, start + order
+            return self._released(self.spread.window(self.host, self.fixed, places, first, steps, self.batch_size))
         return self._window(start, stop, first, order)
+
+    def _released(self, shares: Shares) -> Shares:
+        """The same, once nothing is mapped for it."""
+        release(self.host["features"])
+        return shares
 
     def _window(self, start: int, stop: int, first: int, order: np.ndarray) -> Window:
         room = self.size + self.batch_size - 1  # every window has the shape of the largest

@@ -42,11 +42,12 @@ class Team:
     """This process and the others. Alone, it agrees with itself.
 
     `tell` shows a last message where the process must be ended from outside its main thread; more who are to hear it
-    can be added to `last_words`.
+    can be added to `last_words`. What process 0 does when all have ended can be added to `leavings`.
     """
 
     def __init__(self, meeting: Meeting | None = None, tell: Callable[[str], None] = lambda line: None):
         self.meeting, self.last_words = meeting, [tell]
+        self.leavings: list[Callable[[], Any]] = []
         self.index, self.count = 0, 1
         self.gone: str | None = None
         self.broken = False
@@ -190,6 +191,7 @@ class Team:
         self._over.set()
         if self.lead:
             time.sleep(1.0)  # the others end before the service that this process hosts
+            self._leave()
         return self.lead or not together
 
     def _set(self, key: str, value: str) -> None:
@@ -245,10 +247,16 @@ class Team:
             if self.gone is not None and not self._over.wait(GRACE_SECONDS):
                 self._end(str(ProcessLost(self.gone)))
 
+    def _leave(self) -> None:
+        for leave in self.leavings:
+            with suppress(Exception):
+                leave()
+
     def _end(self, message: str) -> NoReturn:
         for hear in self.last_words:
             with suppress(Exception):
                 hear(message)
+        self._leave()
         os._exit(ProcessLost.exit_code)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.scale import Scaling
-from dnnrun.data.select import Dataset
 from dnnrun.errors import TransferError
 from dnnrun.transfer.donor import Donor
 from dnnrun.transfer.match import matching

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.scale import CELLS, Scaling, default_kind, fit
-from dnnrun.data.select import Dataset
 from dnnrun.errors import CheckpointError, DataError
 
 KINDS = ("none", "unit", "standardize")

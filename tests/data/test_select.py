@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dnnrun.data.select import Dataset, Fold, PerClass, Selection, class_numbers, select
+from dnnrun.data.dataset import Dataset
+from dnnrun.data.select import Fold, PerClass, Selection, class_numbers, select
 from dnnrun.data.source import Raw, Rows
 from dnnrun.data.split import fold_rows, split_rows
 from dnnrun.errors import DataError

@@ -70,7 +70,7 @@ def test_a_run_whose_data_is_gone(tmp_path: Path, compiled: Path) -> None:
     source = f"data.source={{type: csv, path: {table}, target: y}}"
     run = trained(small(source, "data.limit=null", "train.epochs=1", "train.batch_size=10"), tmp_path, compiled).run
     table.unlink()
-    with pytest.raises(DnnrunError, match=r"rows\.csv: there is no such file"):
+    with pytest.raises(DnnrunError, match=r"rows\.csv: not found"):
         examine(str(run), (), steps=0, remedy=False, cache=compiled)
 
 

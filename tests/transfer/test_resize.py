@@ -10,6 +10,7 @@ import pytest
 
 from dnnrun.assemble import assemble, plan_transfer
 from dnnrun.assembly import Assembly
+from dnnrun.data.room import Room
 from dnnrun.data.scale import Scaling
 from dnnrun.data.source import Places
 from dnnrun.errors import DataError, TransferError
@@ -162,3 +163,18 @@ def test_resizing_is_what_it_says() -> None:
     assert sum(LUMA) == pytest.approx(1)
     many = np.arange(2500, dtype=np.float32)[:, None] * np.ones((1, 4), np.float32)
     assert (resize(many, {"from": (2, 2, 1), "to": (1, 1, 1), "method": "linear"})[:, 0] == np.arange(2500)).all()
+
+
+def test_streamed_images_are_resized_on_disk(tmp_path: Path) -> None:
+    rows = np.arange(2500 * 6, dtype=np.float32).reshape(-1, 6)
+    how = {"from": (2, 3, 1), "to": (4, 4, 1), "method": "linear"}
+    found = resize(rows, how, Room(tmp_path))
+    assert isinstance(found, np.memmap)
+    np.testing.assert_array_equal(found, resize(rows, how))
+
+
+def test_a_streamed_run_resizes_on_disk(tmp_path: Path) -> None:
+    source = written(tmp_path, "source", MODEL, image=(4, 5, 1))
+    parts = inputs(source, {"stream": 100}, resize_inputs=True)
+    assert isinstance(parts.dataset.features, np.memmap)
+    assert parts.dataset.width == 20

@@ -1,4 +1,4 @@
-"""Sources of data: one class each, reading its rows into memory as NumPy arrays."""
+"""Sources of data: one class each, reading its rows as NumPy arrays, in memory or, streamed, mapped from disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Rows:
 
     labels: class numbers (rows,) int32; for regression targets (rows, targets) float32, in their own units, and for
     several labels a row 0 or 1, (rows, targets) float32. weights: (rows,) float32, how much each row counts in
-    training; None where all count the same.
+    training; None where all count the same. Features that a source reads for a room are Stacked.
     """
 
     features: np.ndarray

@@ -43,7 +43,7 @@ class Images(Source):
 
         root = find(self.path, places)
         decoder = self.decoder()
-        parts = {split: self._part(folder, decoder) for split, folder in splits_of(root).items()}
+        parts = {split: self._part(folder, decoder, places) for split, folder in splits_of(root).items()}
         return raw_of(parts, None, 255.0)
 
     def decoder(self) -> Decoder:
@@ -53,11 +53,14 @@ class Images(Source):
         height, width = self.size or (0, 0)
         return Decoder(self.mode, (height, width) if self.size else None, self.background)
 
-    def _part(self, folder: Path, decoder: Decoder) -> Part:
-        import numpy as np
-
+    def _part(self, folder: Path, decoder: Decoder, places: Places) -> Part:
         from dnnrun.data.arrays import Part
         from dnnrun.data.folders import by_class, mixed
+        from dnnrun.data.stacked import below
 
         found = mixed(by_class(folder))
-        return Part(decoder.read_all(found.paths), np.array(found.classes), str(folder), str(folder))
+        count, reading = len(found.paths), places.reading
+        told = None if reading is None else lambda done: reading(str(folder), done, count)
+        assert found.classes is not None
+        pixels = below([decoder.read_all(found.paths, places.room, told)])
+        return Part(pixels, found.classes, str(folder), str(folder))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +11,10 @@ from dnnrun.data.source import Places, Raw, Source
 from dnnrun.data.source.npz import IMAGE, LARGEST, Files, ImageSize
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dnnrun.data.arrays import Part
+    from dnnrun.data.room import Room
 
 
 class _Paired(Source):
@@ -53,14 +54,15 @@ class _Paired(Source):
         from dnnrun.data.npy import NUMBERS, TEXTS
 
         found, wheres = [], []
-        for paths, kinds in ((features, NUMBERS), (labels, TEXTS)):
+        for paths, kinds, room in ((features, NUMBERS, places.room), (labels, TEXTS, None)):
             files = find_all(paths, places)
             where = [str(path) for path in files]
-            found.append(joined([self._reader(places)(path, kinds) for path in files], where))
+            found.append(joined([self._array(path, kinds, room) for path in files], where))
             wheres.append(where[0] if len(where) == 1 else f"{where[0]} and {len(where) - 1} more")
         return Part(*found, *wheres)
 
-    def _reader(self, places: Places) -> Callable[[Path, str], Any]:
+    def _array(self, path: Path, kinds: str, room: Room | None) -> np.ndarray:
+        """What a file holds, mapped from disk where there is a room."""
         raise TypeError(f"{type(self).__name__} does not say how it reads a file")
 
 
@@ -73,10 +75,10 @@ class Npy(_Paired):
 
     type: Literal["npy"] = "npy"
 
-    def _reader(self, places: Places) -> Callable[[Path, str], Any]:
+    def _array(self, path: Path, kinds: str, room: Room | None) -> np.ndarray:
         from dnnrun.data.npy import read_npy
 
-        return partial(read_npy, mapped=places.room is not None)
+        return read_npy(path, kinds, mapped=room is not None)
 
 
 class Idx(_Paired):
@@ -87,9 +89,9 @@ class Idx(_Paired):
 
     type: Literal["idx"] = "idx"
 
-    def _reader(self, places: Places) -> Callable[[Path, str], Any]:
+    def _array(self, path: Path, kinds: str, room: Room | None) -> np.ndarray:
         import psutil
 
-        from dnnrun.data.idx import read
+        from dnnrun.data.idx import mapped, read
 
-        return lambda path, kinds: read(path, largest=psutil.virtual_memory().available)[0]
+        return read(path, largest=psutil.virtual_memory().available)[0] if room is None else mapped(path, room)

@@ -55,23 +55,23 @@ class Npz(Source):
         from dnnrun.data.finding import find_all
 
         files = find_all(self.path, places)
-        parts = {"train": self._part(files, self.features, self.labels)}
+        parts = {"train": self._part(files, self.features, self.labels, places)}
         if self.test is not None or self.test_features is not None:
             others = files if self.test is None else find_all(self.test, places)
             names = self.test_features or self.features, self.test_labels or self.labels
-            parts["test"] = self._part(others, *names)
+            parts["test"] = self._part(others, *names, places)
         if self.validation_features is not None and self.validation_labels is not None:
-            parts["validation"] = self._part(files, self.validation_features, self.validation_labels)
+            parts["validation"] = self._part(files, self.validation_features, self.validation_labels, places)
         return raw_of(parts, self.image, self.largest)
 
-    def _part(self, files: list[Path], features: str, labels: str) -> Part:
+    def _part(self, files: list[Path], features: str, labels: str, places: Places) -> Part:
         from dnnrun.data.arrays import Part, joined
         from dnnrun.data.npy import NUMBERS, TEXTS, Archive
 
         archives = [Archive(path) for path in files]
         found, wheres = [], []
-        for name, kinds in ((features, NUMBERS), (labels, TEXTS)):
+        for name, kinds, room in ((features, NUMBERS, places.room), (labels, TEXTS, None)):
             where = [f"{path}: {name}" for path in files]
-            found.append(joined([archive.read(name, kinds) for archive in archives], where))
+            found.append(joined([archive.read(name, kinds, room) for archive in archives], where))
             wheres.append(where[0] if len(where) == 1 else f"{where[0]} and {len(where) - 1} more files")
         return Part(*found, *wheres, target=self.labels)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import AfterValidator, Field
 
 from dnnrun.component import Shorthand
+from dnnrun.data.finding import find_all
 from dnnrun.data.source import Places, Raw, Rows, Source, Undecoded
 from dnnrun.data.table.csv import NULL, Form
-from dnnrun.data.table.files import Format, Table, check_wanted, digest, find, join, open_table
+from dnnrun.data.table.files import Format, Table, check_wanted, digest, join, open_table
 from dnnrun.data.table.kinds import Kind
 from dnnrun.data.table.pieces import Pieces
 from dnnrun.data.table.records import Progress
@@ -125,7 +126,7 @@ class _Table(Source):
         return self.model_copy(update={**changed, "ignore": (), "weights": None, "types": types})
 
     def _open(self, paths: Sequence[str], places: Places) -> list[Table]:
-        return [open_table(path, self.form(), self._format()) for path in find(paths, places.folders)]
+        return [open_table(path, self.form(), self._format()) for path in find_all(paths, places)]
 
     def _format(self) -> Format:
         return self.type  # type: ignore[attr-defined]

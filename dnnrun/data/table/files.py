@@ -1,8 +1,7 @@
-"""Files of tables: which ones a path means, which format each is of, and their columns."""
+"""Files of tables: which format each is of, and their columns."""
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -32,26 +31,6 @@ SUFFIXES: dict[str, Format] = {
 def format_of(path: Path, otherwise: Format = "csv") -> Format:
     """The format that a file's name says."""
     return SUFFIXES.get(path.suffix.lower(), otherwise)
-
-
-def find(paths: Sequence[str], folders: Sequence[Path]) -> list[Path]:
-    """The files that paths and globs mean, each as it stands or else in one of `folders`. Raises DataError."""
-    found: list[Path] = []
-    for path in paths:
-        for base in (Path(), *folders):
-            whole = base / Path(path).expanduser()
-            if whole.is_file():
-                found.append(whole)
-                break
-            if any(sign in path for sign in "*?[") and (several := sorted(glob.glob(str(whole), recursive=True))):
-                found += [Path(one) for one in several if Path(one).is_file()]
-                break
-        else:
-            if Path(path).is_dir():
-                raise DataError(f"{path}: this is a folder, wanted a file; name its files, as {path}/*.csv")
-            tried = "" if Path(path).is_absolute() else " in " + " nor in ".join(map(str, (Path.cwd(), *folders)))
-            raise DataError(f"{path}: there is no such file{tried}; correct the path")
-    return found
 
 
 @dataclass(frozen=True)

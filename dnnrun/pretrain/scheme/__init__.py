@@ -20,7 +20,7 @@ from dnnrun.transfer.options import Pattern
 if TYPE_CHECKING:
     import numpy as np
 
-    from dnnrun.data.select import Dataset
+    from dnnrun.data.dataset import Dataset
     from dnnrun.data.source import Raw
     from dnnrun.nn.network import Split
     from dnnrun.train.task import Task

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from dnnrun.data.select import Dataset
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.source import Raw
 from dnnrun.errors import SpecError
 from dnnrun.nn.activation import Activation

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dnnrun.assemble import plan_transfer, read_data
-from dnnrun.data.select import Dataset
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.source import Places
 from dnnrun.errors import DataError, SpecError, TransferError
 from dnnrun.spec.sections import Spec

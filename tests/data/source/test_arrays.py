@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from dnnrun.data.check import check
+from dnnrun.data.room import Room
 from dnnrun.data.source import Places, Raw, Source
 from dnnrun.errors import DataError
 from tests.data.idxfile import idx_bytes
@@ -23,8 +24,8 @@ X = np.arange(24, dtype=np.uint8).reshape(6, 4)
 Y = np.array([3, 7, 3, 7, 3, 7])
 
 
-def read(source: dict[str, Any], folder: Path) -> Raw:
-    raw = Source.parse(source).read(Places(folders=(folder,)))
+def read(source: dict[str, Any], folder: Path, room: Room | None = None) -> Raw:
+    raw = Source.parse(source).read(Places(folders=(folder,), room=room))
     check(raw)
     return raw
 
@@ -152,6 +153,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "complex": ({"x": X + 1j, "y": Y}, {}, "rows.npz: x: holds values of type complex128; save plain numbers with "),
     "dates": ({"x": X, "y": Y.astype("M8[D]")}, {}, "rows.npz: y: holds values of type datetime64[D]; save plain "),
     "one axis": ({"x": X[0], "y": Y}, {}, "rows.npz: x: of shape 4; wanted rows x features, one row an example"),
+    "a number": ({"x": np.array(3), "y": Y}, {}, "rows.npz: x: of shape nothing; wanted rows x features, one row an"),
     "no rows": ({"x": X[:0], "y": Y[:0]}, {}, "rows.npz: x: of shape 0 x 4, which is nothing; wanted one row or more"),
     "fewer labels": ({"x": X, "y": Y[:5]}, {}, "rows.npz: y: of shape 5; wanted 6 labels, one for each row of "),
     "one-hot": ({"x": X, "y": np.eye(6)}, {}, "rows.npz: y: one-hot, 6 x 6; wanted one label a row: y.argmax(1)"),
@@ -236,12 +238,13 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("name", BAD)
-def test_bad_arrays(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_arrays(name: str, streamed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays, options, message = BAD[name]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as caught:
-        read({**npz(tmp_path, **arrays), **options}, tmp_path)
+        read({**npz(tmp_path, **arrays), **options}, tmp_path, Room(tmp_path / "rows") if streamed else None)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
@@ -289,7 +292,8 @@ MALICIOUS: dict[str, tuple[Callable[[Path], bytes], str]] = {
 
 @pytest.mark.parametrize("name", MALICIOUS)
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
-def test_malicious_files(name: str, suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("streamed", [False, True])
+def test_malicious_files(name: str, suffix: str, streamed: bool, tmp_path: Path) -> None:
     make, message = MALICIOUS[name]
     canary = tmp_path / "canary"
     canary.write_text("alive")
@@ -300,8 +304,9 @@ def test_malicious_files(name: str, suffix: str, tmp_path: Path) -> None:
         zipped(path, make(canary))
     np.save(tmp_path / "y.npy", Y)
     source = {"npy": {"type": "npy", "features": str(path), "labels": str(tmp_path / "y.npy")}}
+    room = Room(tmp_path / "rows") if streamed else None
     with pytest.raises(DataError) as caught:
-        read(source.get(suffix, {"type": "npz", "path": str(path)}), tmp_path)
+        read(source.get(suffix, {"type": "npz", "path": str(path)}), tmp_path, room)
     where = f"{path}: " + "x: " * (suffix == "npz")
     assert str(caught.value).startswith(where + message)
     assert canary.exists()
@@ -342,7 +347,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "*.foo: no file fits this pattern; correct it": {"type": "npz", "path": "*.foo"},
         "y.npy: not found (. has x.npy); correct the path": {"type": "npy", "features": "x.npy", "labels": "y.npy"},
         "x.npy: not a whole .npz file (File is not a zip file); save it again": {"type": "npz", "path": "x.npy"},
-        ".: a folder; wanted an .npz file": {"type": "npz", "path": "."},
+        ".: this is a folder, wanted a file; name its files, as ./*": {"type": "npz", "path": "."},
     }
     for message, source in wrong.items():
         with pytest.raises(DataError) as caught:

@@ -11,8 +11,8 @@ import polars
 import pytest
 
 from dnnrun.assemble import read_data
-from dnnrun.data.select import Dataset
-from dnnrun.data.source import Places
+from dnnrun.data.dataset import Dataset
+from dnnrun.data.source import Places, Source
 from dnnrun.data.table.columns import Category, Columns, Numeric
 from dnnrun.errors import CheckpointError, DataError
 from dnnrun.spec.load import load_mapping
@@ -208,10 +208,34 @@ def test_what_is_wrong_is_told(case: str) -> None:
     assert str(caught.value) == message
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError) as caught:
-        data(HEAD + ROWS, path="none.csv")
-    assert str(caught.value) == f"none.csv: there is no such file in {tmp_path}; correct the path"
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path, message in {
+        "none.csv": "none.csv: not found (. has a.csv); correct the path",
+        "none-*.csv": "none-*.csv: no file fits this pattern; correct it",
+        "folder": "folder: this is a folder, wanted a file; name its files, as folder/*",
+    }.items():
+        with pytest.raises(DataError) as caught:
+            data(HEAD + ROWS, path=path)
+        assert str(caught.value) == message
+
+
+def test_the_parts_of_a_table_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    for number in (10, 9, 1):
+        (folder / f"part-{number}.csv").write_text(
+            HEAD + "".join(f"{number},{at},a,{'xy'[at % 2]}\n" for at in range(4))
+        )
+    (folder / "part-0.csv").mkdir()
+    (folder / "part-[1-9].csv").write_text(HEAD + ROWS)  # a name that looks like a pattern
+    source = {"type": "csv", "target": "t"}
+    places = Places(folders=(folder,))
+    rows = Source.parse({**source, "path": "part-*0.csv"}).read(places).train
+    assert rows.features.whole(["n"])["n"].to_list() == [10] * 4  # type: ignore[attr-defined]
+    rows = Source.parse({**source, "path": ["part-1*.csv", "part-9.csv"]}).read(places).train
+    assert rows.features.whole(["n"])["n"].to_list() == [1] * 4 + [10] * 4 + [9] * 4  # type: ignore[attr-defined]
+    assert len(Source.parse({**source, "path": "part-[1-9].csv"}).read(places).train.labels) == 40
 
 
 FORMS: dict[str, tuple[str | bytes, dict[str, Any]]] = {

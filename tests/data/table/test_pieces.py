@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dnnrun.assemble import read_data
-from dnnrun.data.select import Dataset
+from dnnrun.data.dataset import Dataset
 from dnnrun.data.source import Places
 from dnnrun.data.table import csv as csv_module
 from dnnrun.data.table import pieces, records
