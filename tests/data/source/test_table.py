@@ -317,7 +317,11 @@ def test_rare_and_unknown_categories() -> None:
     assert columns.used == (Category("k", ("a", "b"), ("c",), False),)
     found = columns.encode(polars.DataFrame({"k": ["b", "c", "new", None]}))
     assert found.matrix.tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]]
-    assert found.unknown == {"k": 1}
+    assert (found.unseen.counts, found.unseen.examples) == ({"k": 1}, {"k": ["new"]})
+    many = columns.encode(polars.DataFrame({"k": [*"defgh", "a", "x" * 50, *"ddd"] * 300})).unseen
+    assert many.lines() == ["k: 2,700 values that training has not seen, taken as unknown ('d', 'e', 'f')"]
+    (line,) = columns.encode(polars.DataFrame({"k": ["x" * 50]})).unseen.lines()
+    assert line == f"k: 1 value that training has not seen, taken as unknown ('{'x' * 37}...')"
 
 
 def test_splits_of_a_column_and_of_files() -> None:
