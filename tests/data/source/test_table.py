@@ -91,6 +91,19 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {"data": {"task": "regression"}},
         "a.csv: row 1: the target 't' is 'y', wanted a number for regression; rows like it: 40",
     ),
+    "several targets of text": (
+        HEAD + ROWS,
+        {"target": ["c", "t"]},
+        "a.csv: the targets c, t: several are either all numbers (regression) or all labels of 0 and 1 (multilabel), "
+        "and 'c' is no number in 40 rows, first 'a' in row 1; 't' is no number in 40 rows, first 'y' in row 1. Predict "
+        "one at a time, naming a single target, or write what is yes or no as 1 and 0",
+    ),
+    "a text among several targets": (
+        changed("7,3.5,b,y", "7,3.5,c,y"),
+        {"target": ["n", "c"], "data": {"task": "multilabel"}},
+        "a.csv: the targets n, c: several are either all numbers (regression) or all labels of 0 and 1 (multilabel), "
+        "and 'c' is no number in 40 rows, first 'a' in row 1. Predict one at a time, naming a single target",
+    ),
     "duplicate names": ("n,f,n,t\n" + ROWS, {}, "a.csv: two columns are called 'n'; give each a name of its own"),
     "short row": (
         changed("7,3.5,b,y", "7,3.5,b"),
