@@ -18,9 +18,10 @@ from dnnrun.diagnose.verdict import Finding
 from dnnrun.errors import DnnrunError, SpecError
 from dnnrun.interop.formats import format_of
 from dnnrun.spec.compare import differences
+from dnnrun.spec.library import configs
 from dnnrun.spec.load import dump, load
 from dnnrun.spec.sections import Spec
-from dnnrun.store.find import find_checkpoint
+from dnnrun.store.find import find_checkpoint, names_run
 
 Progress = Callable[[str, int, int, float | None], None]
 SECONDS, DEEP_SECONDS = 600.0, 120.0  # that remedies are sought, of a network of more than DEEPEST layers the second
@@ -188,11 +189,10 @@ def _checkpoint(subject: str) -> Any:
         raise SpecError(
             [f"{subject}: weights of another framework ({kind}); dnnrun import makes a run of them, to look at"]
         )
-    if path.is_file() or not (
-        path.exists() or (path.parent.is_dir() and path.name.startswith(("best", "last", "step-")))
-    ):
+    if path.is_file() or subject in configs():
         return None
-    return find_checkpoint(subject)
+    meant = path.exists() or (path.suffix not in (".yaml", ".yml") and names_run(subject))
+    return find_checkpoint(subject) if meant else None
 
 
 def _short(diff: Sequence[str]) -> list[str]:

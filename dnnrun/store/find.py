@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 
 from dnnrun.errors import CheckpointError
@@ -10,6 +11,7 @@ from dnnrun.store.checkpoint import MANIFEST, Checkpoint, open_checkpoint, point
 from dnnrun.store.run import CHECKPOINTS, META, RunDirectory, all_runs, runs_of
 from dnnrun.store.zoo_place import PREFIX, model_folder
 
+RUNS = "runs"  # where they are kept unless one says
 STEP = re.compile(r"step-0*(\d+)((?:-\d+)?)")
 
 
@@ -74,10 +76,29 @@ def _of_run(run: Path, which: str) -> Checkpoint:
 
 def _missing(path: Path) -> Checkpoint:
     found = "no run and no checkpoint here" if path.is_dir() else "not found"
+    raise CheckpointError(f"{path}: {found}; wanted a run or a checkpoint folder{nearby(path)}")
+
+
+def nearby(path: Path) -> str:
+    """What a message on a path that names no run ends with: the folders that are there, and the one probably meant."""
     near = next((folder for folder in (path, path.parent) if folder.is_dir()), None)
-    names = sorted(p.name for p in near.iterdir() if p.is_dir() and not p.name.startswith("."))[:10] if near else []
-    there = f"; {near} has {', '.join(names)}" if names else ""
-    raise CheckpointError(f"{path}: {found}; wanted a run or a checkpoint folder{there}")
+    near = near or next((folder for folder in path.parents[1:3] if folder.is_dir() and all_runs(folder)), None)
+    names = sorted(p.name for p in near.iterdir() if p.is_dir() and not p.name.startswith(".")) if near else []
+    if near is None or not names:
+        return ""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    wanted = path.parts[len(near.parts)] if path != near else ""
+    close = get_close_matches(wanted, names, 1)
+    meant = f"; did you mean {near / close[0]}?" if close else ""
+    return f"; {near} has {', '.join(names[:10])}{more}{meant}"
+
+
+def names_run(argument: str) -> bool:
+    """Whether a path at which nothing is can only be meant as a run: a model of the zoo, or below what has runs."""
+    path = Path(argument)
+    if argument.startswith(PREFIX) or path.parts[:1] == (RUNS,):
+        return True
+    return any(folder.name and (runs_of(folder) or all_runs(folder)) for folder in path.parents[:3])
 
 
 def newest_finished(runs: Path) -> Path | None:

@@ -56,6 +56,35 @@ def test_numbers_and_labels_are_looked_at_too(
     assert not look(spec, Places(), steps=0, cache=compiled, normal=7).findings()
 
 
+@pytest.mark.parametrize(
+    ("subject", "message"),
+    [
+        (
+            "runs/smal",
+            "runs/smal: not found; wanted a run or a checkpoint folder; runs has small; did you mean runs/small?",
+        ),
+        ("runs/x/best", "runs/x/best: not found; wanted a run or a checkpoint folder; runs has small"),
+        ("kept/x", "kept/x: not found; wanted a run or a checkpoint folder; kept has small"),
+        ("runs/small/step-9", "runs/small/a: no checkpoint step-9; there: none yet"),
+        ("zoo:nothing", "zoo: has no model 'nothing'; there: none yet"),
+        ("nothing/like", "nothing/like: no such spec; wanted a file or a packaged spec: "),
+        ("runs/small.yaml", "runs/small.yaml: no such spec; wanted a file or a packaged spec: "),
+        ("kept/digits.yaml", "kept/digits.yaml: no such spec; did you mean 'digits'?"),
+    ],
+)
+def test_a_run_that_is_not_there_is_no_spec(
+    subject: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DNNRUN_ZOO", "zoo")
+    for folder in ("runs", "kept"):
+        (tmp_path / folder / "small" / "a").mkdir(parents=True)
+        (tmp_path / folder / "small" / "a" / "meta.json").write_text('{"status": "done"}')
+    with pytest.raises(DnnrunError) as caught:
+        examine(subject, (), steps=0, remedy=False)
+    assert str(caught.value).startswith(message)
+
+
 def test_weights_of_another_framework_are_told(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     np.savez(path, kernel=np.zeros((2, 2)))

@@ -101,7 +101,13 @@ def test_what_is_not_there_has_its_message(runs: Path, tmp_path: Path) -> None:
     table = [
         (
             runs / "minst",
-            f"{runs / 'minst'}: not found; wanted a run or a checkpoint folder; {runs} has begun, mnist, stopped",
+            f"{runs / 'minst'}: not found; wanted a run or a checkpoint folder; {runs} has begun, mnist, stopped; "
+            f"did you mean {mnist}?",
+        ),
+        (
+            runs / "minst" / "best",
+            f"{runs / 'minst' / 'best'}: not found; wanted a run or a checkpoint folder; {runs} has begun, mnist, "
+            f"stopped; did you mean {mnist}?",
         ),
         (tmp_path / "a" / "b", f"{tmp_path / 'a' / 'b'}: not found; wanted a run or a checkpoint folder"),
         (tmp_path / "file", f"{tmp_path / 'file'}: a file; wanted a run, or a checkpoint folder"),
