@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from dnnrun.data.source import Places
 from dnnrun.report.curves import roc_of
 from dnnrun.report.gather import Run
 from dnnrun.report.predicted import of_labels, of_numbers
-from dnnrun.trained import SPLITS, Trained
+from dnnrun.trained import SPLITS, Trained, probabilities
 
 BINS = 10  # of confidence, in the calibration
 WORST, FILTERS = 24, 64  # pictures shown
@@ -29,11 +30,15 @@ def score(run: Run, places: Places, datasets: dict[str, Dataset]) -> dict[str, A
     if run.checkpoint is None:
         return None
     trained = Trained(run.checkpoint)
-    key = f"{run.spec.data.model_dump_json()} {run.spec.seed}"
-    dataset = datasets.setdefault(key, read_data(run.spec, places)) if key not in datasets else datasets[key]
+    columns = trained.columns
+    key = json.dumps([run.spec.data.model_dump(mode="json"), run.spec.seed, columns and columns.to_json()])
+    if key not in datasets:
+        datasets[key] = read_data(run.spec, places, columns)
+    dataset = datasets[key]
     split = next(name for name in SPLITS if name in dataset.splits)
     start, stop = dataset.splits[split]
     features, labels = dataset.features[start:stop], dataset.labels[start:stop]
+    outputs = trained.outputs(features)  # which takes the columns of a table as the dataset has them
     found: dict[str, Any] = {
         "task": dataset.task,
         "split": split,
@@ -41,9 +46,8 @@ def score(run: Run, places: Places, datasets: dict[str, Dataset]) -> dict[str, A
         "filters": _filters(trained),
     }
     if dataset.task == "regression":
-        predicted = trained.predict(features).reshape(labels.shape)
-        return found | of_numbers(predicted, labels, trained.targets)
-    probability = trained.predict_proba(features)
+        return found | of_numbers(trained.in_units(outputs), labels, trained.targets)
+    probability = probabilities(outputs, dataset.task)
     if dataset.task == "multilabel":
         return found | of_labels(probability, labels, trained.targets)
     found |= {

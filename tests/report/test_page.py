@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
@@ -18,6 +19,8 @@ from dnnrun.report.content import content_of
 from dnnrun.report.page import html_of, markdown_of
 from dnnrun.report.predicted import of_labels, of_numbers
 from dnnrun.report.score import calibration, confusion, roc
+from dnnrun.spec.load import load_mapping
+from tests.mixedtable import mixed
 from tests.smallruns import small, trained
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -150,6 +153,21 @@ def test_numbers_and_labels(others: dict[str, Any]) -> None:
     text = markdown_of(others)
     assert "|  | rmse | mae | r2 |" in text
     assert "|  | support | accuracy | precision | recall | f1 | area |" in text
+
+
+@pytest.mark.parametrize(("target", "metric"), [("spend", "rmse"), ("churn", "accuracy")])
+@pytest.mark.parametrize("only", [["age", "income", "visits"], []], ids=["numbers alone", "mixed columns"])
+def test_a_table_is_scored_as_the_run_was(
+    target: str, metric: str, only: list[str], tmp_path: Path, compiled: Path
+) -> None:
+    mixed(500).select([*only, target] if only else pl.all()).write_csv(tmp_path / "t.csv")
+    drop = [] if only else ["id", "churn" if target == "spend" else "spend"]
+    source = {"type": "csv", "path": str(tmp_path / "t.csv"), "target": target, "test": 0.2, "ignore": drop}
+    network = {"model": {"hidden": [8]}, "train": {"epochs": 2, "batch_size": 50}}
+    spec = load_mapping({"name": "table", "data": {"source": source}, **network})
+    (run,) = content_of([trained(spec, tmp_path / "runs", compiled).run], Places())["runs"]
+    told = run["score"]["targets"][0] if target == "spend" else run["score"]
+    assert told[metric] == pytest.approx(run["final"][f"test.{metric}"], rel=1e-5)
 
 
 def test_scores_of_labels_are_those_of_scikit_learn() -> None:
