@@ -52,7 +52,14 @@ def read_data(spec: Spec, places: Places, columns: Columns | None = None) -> Dat
     if spec.data.stream is not None:
         room = Room((places.cache or Path(tempfile.gettempdir())) / "rows")
         places = replace(places, room=room)
-    return select(spec.data.source.read(places), spec.data, spec.seed, columns, room, drain=True)
+    raw = spec.data.source.read(places)
+    dataset = select(raw, spec.data, spec.seed, columns, room, drain=True)
+    if raw.validation or (raw.undecoded is not None and "validation" in raw.undecoded.apart):
+        start, stop = dataset.splits.get("validation", (0, 0))
+        own = f"{stop - start:,} validation rows of the source's own"
+        note = f"{own}; data.validation ({spec.data.validation:g}) takes none from training"
+        dataset = replace(dataset, notes=(*dataset.notes, note))
+    return dataset
 
 
 def open_donors(spec: Spec, sources: Sequence[str] | None = None) -> list[Donor]:

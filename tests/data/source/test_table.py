@@ -344,6 +344,7 @@ def test_splits_of_a_column_and_of_files() -> None:
         "validation": 10,
         "test": 10,
     }
+    assert "10 validation rows of the source's own; data.validation (0.2) takes none from training" in found.notes
     files = data(HEAD + ROWS, test="b.csv", other=HEAD + "100,7,a,x\n3,1.5,b,y\n", data={"validation": 0})
     assert files.splits == {"train": (0, 40), "test": (40, 42)}
     assert files.warnings == (
