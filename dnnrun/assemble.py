@@ -111,9 +111,6 @@ def _inputs_of(
     first = "hidden1" if spec.model.hidden else OUTPUTS
     scale = spec.data.scale
     scale = "divide_by" if isinstance(scale, Divide) else scale
-    if dataset.columns is not None:  # what prepares them scales them
-        _, resize, _ = inputs_of(spec.transfer, donors, dataset, "none", first)
-        return None, resize, []
     return inputs_of(spec.transfer, donors, dataset, scale, first)
 
 
