@@ -108,7 +108,11 @@ def find_run(argument: str | Path) -> Run:
     if not found:
         raise CheckpointError(f"{path}: no run here; wanted a run directory or runs/NAME{nearby(path)}")
     if not done:
-        raise CheckpointError(f"{path}: no finished run (the newest, {found[-1].path.name}, is {found[-1].status()})")
+        newest, status = found[-1].path, found[-1].status()
+        advice = "wait for its end" if status == "running" else "resume it"
+        raise CheckpointError(
+            f"{path}: no finished run (the newest, {newest.name}, is {status}); {advice}, or name it: {newest}"
+        )
     return Run(done[-1].path)
 
 

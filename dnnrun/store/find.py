@@ -39,26 +39,25 @@ def _find(path: Path) -> Checkpoint:
     if (path / META).is_file():
         return _of_run(path, "last")
     if path.is_dir() and (found := runs_of(path)):
-        return _of_run(_finished(path, found), "last")
+        return _of_run(_finished(path, found, "last"), "last")
     if (path.name in ("best", "last") or STEP.fullmatch(path.name)) and path.parent.is_dir():
         parent = path.parent.parent if path.parent.name == CHECKPOINTS else path.parent
         if (parent / META).is_file():
             return _of_run(parent, path.name)
         if found := runs_of(parent):
-            return _of_run(_finished(parent, found), path.name)
+            return _of_run(_finished(parent, found, path.name), path.name)
     return open_checkpoint(path) if path.is_file() else _missing(path)
 
 
-def _finished(folder: Path, found: list[RunDirectory]) -> Path:
+def _finished(folder: Path, found: list[RunDirectory], which: str) -> Path:
     for run in reversed(found):
         if run.status() == "done":
             return run.path
-    newest = found[-1]
-    last = newest.path / CHECKPOINTS / "last"
-    named = f", or name its checkpoint: {last}" if last.exists() else ""
-    raise CheckpointError(
-        f"{folder}: no finished run (the newest, {newest.path.name}, is {newest.status()}); resume it{named}"
-    )
+    newest, status = found[-1], found[-1].status()
+    there = newest.path / CHECKPOINTS / which
+    advice = "wait for its end" if status == "running" else "resume it"
+    named = f", or name its checkpoint: {there}" if there.exists() else ""
+    raise CheckpointError(f"{folder}: no finished run (the newest, {newest.path.name}, is {status}); {advice}{named}")
 
 
 def _of_run(run: Path, which: str) -> Checkpoint:
@@ -71,7 +70,8 @@ def _of_run(run: Path, which: str) -> Checkpoint:
     elif folder := pointed(checkpoints, which):
         return open_checkpoint(folder)
     there = ", ".join(folder.name for folder in saved(checkpoints)) or "none yet"
-    raise CheckpointError(f"{run}: no checkpoint {which}; there: {there}")
+    goes_on = "; it is running, wait for the next one" if RunDirectory(run).status() == "running" else ""
+    raise CheckpointError(f"{run}: no checkpoint {which}; there: {there}{goes_on}")
 
 
 def _missing(path: Path) -> Checkpoint:

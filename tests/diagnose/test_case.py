@@ -105,7 +105,12 @@ def test_a_run_whose_data_is_gone(tmp_path: Path, compiled: Path) -> None:
 
 def test_a_run_of_numbers_is_looked_at(tmp_path: Path, compiled: Path) -> None:
     run = trained(small("data.source=diabetes", "train.epochs=1"), tmp_path, compiled).run
-    assert examine(str(run), (), steps=100, remedy=True, cache=compiled).trained
+    case = examine(str(run), (), steps=100, remedy=True, cache=compiled)
+    assert case.point is not None
+    last = (run / "checkpoints" / "last").resolve()
+    assert case.as_json()["checkpoint"] == str(last) == str(case.point.folder.resolve())
+    told = CliRunner().invoke(app, ["diagnose", str(run)])
+    assert f"looked at {run / 'checkpoints' / last.name}, step " in told.stderr
 
 
 @pytest.mark.slow
@@ -139,7 +144,7 @@ def test_a_healthy_spec_and_its_run_are_left_alone(tmp_path: Path, compiled: Pat
         case.write()
     run = trained(spec, tmp_path, compiled).run
     seen = examine(str(run), (), steps=100, remedy=True, cache=compiled)
-    assert seen.trained
+    assert seen.point is not None
     assert seen.look.course is None
     assert not seen.findings
     with pytest.raises(SpecError, match="a trained network is looked at as it is; leave the overrides out"):
