@@ -190,7 +190,10 @@ def _checkpoint(subject: str) -> Checkpoint | None:
     path = Path(subject)
     if (kind := format_of(path)) not in (None, "folder"):
         raise SpecError(
-            [f"{subject}: weights of another framework ({kind}); dnnrun import makes a run of them, to look at"]
+            [
+                f"{subject}: weights of another framework ({kind}); make a run of them, to look at, with "
+                f"dnnrun import {subject} --as NAME data.source=..."
+            ]
         )
     if path.is_file() or subject in configs():
         return None

@@ -88,9 +88,20 @@ def test_a_run_that_is_not_there_is_no_spec(
 def test_weights_of_another_framework_are_told(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     np.savez(path, kernel=np.zeros((2, 2)))
-    told = r"model\.npz: weights of another framework \(npz\); dnnrun import makes a run of them, to look at"
-    with pytest.raises(SpecError, match=told):
-        examine(str(path), (), steps=0, remedy=False)
+    (tmp_path / "tf").mkdir()
+    (tmp_path / "tf" / "checkpoint").write_text('model_checkpoint_path: "model-1"\n')
+    (tmp_path / "tf" / "model-1.index").write_bytes(b"")
+    for subject, kind in (
+        (path, "npz"),
+        (tmp_path / "tf", "tensorflow"),
+        (tmp_path / "tf" / "checkpoint", "tensorflow"),
+    ):
+        with pytest.raises(SpecError) as caught:
+            examine(str(subject), (), steps=0, remedy=False)
+        assert str(caught.value) == (
+            f"{subject}: weights of another framework ({kind}); make a run of them, to look at, with "
+            f"dnnrun import {subject} --as NAME data.source=..."
+        )
 
 
 def test_a_run_whose_data_is_gone(tmp_path: Path, compiled: Path) -> None:
