@@ -52,11 +52,17 @@ def read_data(spec: Spec, places: Places, columns: Columns | None = None) -> Dat
     room = places.room or room_for(spec, places)
     try:
         raw = spec.data.source.read(replace(places, room=room))
-        return select(raw, spec.data, spec.seed, columns, room, drain=True)
+        dataset = select(raw, spec.data, spec.seed, columns, room, drain=True)
     except BaseException:
         if room:
             room.close()
         raise
+    if raw.validation or (raw.undecoded is not None and "validation" in raw.undecoded.apart):
+        start, stop = dataset.splits.get("validation", (0, 0))
+        own = f"{stop - start:,} validation rows of the source's own"
+        note = f"{own}; data.validation ({spec.data.validation:g}) takes none from training"
+        dataset = replace(dataset, notes=(*dataset.notes, note))
+    return dataset
 
 
 def room_for(spec: Spec, places: Places) -> Room | None:
@@ -115,9 +121,6 @@ def _inputs_of(
     first = "hidden1" if spec.model.hidden else OUTPUTS
     scale = spec.data.scale
     scale = "divide_by" if isinstance(scale, Divide) else scale
-    if dataset.columns is not None:  # what prepares them scales them
-        _, resize, _ = inputs_of(spec.transfer, donors, dataset, "none", first)
-        return None, resize, []
     return inputs_of(spec.transfer, donors, dataset, scale, first)
 
 

@@ -71,6 +71,10 @@ class ZooError(DnnrunError):
     """A model that the zoo lacks, cannot take, or whose files are not what was catalogued."""
 
 
+class UnseenCategory(UserWarning):
+    """A warning, no error: rows hold categories that training has not seen, and are predicted all the same."""
+
+
 class RunFailed(DnnrunError):
     """The input was fine and the run failed: a loss that is not finite, a disk that is full."""
 

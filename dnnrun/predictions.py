@@ -21,6 +21,7 @@ from dnnrun.data.table.csv import Form
 from dnnrun.data.table.files import Table, format_of, open_table
 from dnnrun.data.table.frames import encode
 from dnnrun.data.table.kinds import listed
+from dnnrun.data.table.unseen import Unseen
 from dnnrun.errors import DataError
 from dnnrun.trained import Trained
 
@@ -35,9 +36,9 @@ MOST_ROWS = 1 << 16
 class Predictions:
     """The predictions of rows of files, batch by batch: iterate it once; what there is to say of them is known then.
 
-    `paths` are read; `made` gives the batches, as frames with a column `prediction`. `unknown` counts the categories
-    that training has not seen, by column; `extra` are columns that it has not seen; `without_id` names the column that
-    should name a row and is not there.
+    `paths` are read; `made` gives the batches, as frames with a column `prediction`. `unseen` are the categories
+    that training has not seen; `extra` are columns that it has not seen; `without_id` names the column that should name
+    a row and is not there.
     """
 
     trained: Trained
@@ -45,7 +46,7 @@ class Predictions:
     made: Callable[[Predictions], Iterator[polars.DataFrame]]
     progress: Callable[[int, float], None] | None = None
     rows: int = 0
-    unknown: dict[str, int] = field(default_factory=dict)
+    unseen: Unseen = field(default_factory=Unseen)
     extra: list[str] = field(default_factory=list)
     without_id: str | None = None
 
@@ -63,8 +64,7 @@ class Predictions:
         if self.extra:
             several = len(self.extra) > 1
             told.append(f"column{'s' * several} that training has not seen, not used: {listed(self.extra)}")
-        for name, count in self.unknown.items():
-            told.append(f"{name}: {count:,} value{'s' * (count > 1)} that training has not seen, taken as unknown")
+        told += self.unseen.lines()
         if self.without_id is not None:
             told.append(
                 f"no column {self.without_id!r}, which names the rows; predictions are in the order of the rows"
@@ -76,7 +76,7 @@ class Predictions:
         return {
             "checkpoint": str(self.trained.checkpoint.folder),
             "rows": self.rows,
-            "unknown": dict(self.unknown),
+            "unknown": dict(self.unseen.counts),
             "extra": list(self.extra),
         }
 
@@ -128,8 +128,7 @@ def _of_tables(
             for start in range(0, len(whole), size):
                 batch = whole.slice(start, size)
                 encoded = encode(batch, columns, str(table.path), first)
-                for name, count in encoded.unknown.items():
-                    told.unknown[name] = told.unknown.get(name, 0) + count
+                told.unseen.add(encoded.unseen)
                 frame = told.trained.told(encoded.matrix, proba)
                 yield frame if id is None else frame.insert_column(0, batch[id])
                 first += len(batch)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +19,7 @@ from dnnrun.data.source import Places, TaskName
 from dnnrun.data.table.columns import Columns
 from dnnrun.data.table.frames import as_frame, encode, is_frame
 from dnnrun.data.targets import TargetScale
-from dnnrun.errors import CheckpointError, DataError
+from dnnrun.errors import CheckpointError, DataError, UnseenCategory
 from dnnrun.measure import measure
 from dnnrun.nn.architecture import Architecture, lay_out, layer_of
 from dnnrun.spec.load import load_mapping
@@ -126,13 +128,17 @@ class Trained:
     def inputs(self, x: Any) -> np.ndarray:
         """Raw inputs as `outputs` takes them: of a table (rows, width) float32, else as they are.
 
-        Raises DataError for columns that are missing and values that do not fit.
+        Raises DataError for columns that are missing and values that do not fit. Warns with UnseenCategory of
+        categories that training has not seen, a warning a column.
         """
         if self.columns is None:
             if is_frame(x):
                 raise DataError("inputs with names of columns; this network was trained on rows of numbers without")
             return x
-        return encode(as_frame(x, self.columns), self.columns, "the inputs").matrix
+        encoded = encode(as_frame(x, self.columns), self.columns, "the inputs")
+        for line in encoded.unseen.lines():
+            warnings.warn(line, UnseenCategory, stacklevel=_caller())
+        return encoded.matrix
 
     @property
     def expected(self) -> Expected:
@@ -284,6 +290,14 @@ class Trained:
         return jax.jit(lambda x: network(x))
 
 
+def _caller() -> int:
+    """The stacklevel of the line outside this file that asked, for a warning of the function that calls this one."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 def probabilities(outputs: np.ndarray, task: str) -> np.ndarray:
     """The probability of each class or label, (rows, names), of outputs (rows, outputs), in their type."""
     if task == "multilabel" or outputs.shape[1] == 1:
@@ -340,6 +354,9 @@ def evaluate(
     parts = assemble(spec, places or Places(), cache, None if threads == "auto" else threads, manifest, **reading)
     if misfit := parts.architecture.misfit({name: value.shape for name, value in tensors.items()}):
         raise DataError(f"{trained.checkpoint.folder}: {misfit}: the data is not of the kind that it was trained on")
+    if data is not None and watcher:
+        for line in parts.dataset.warnings:
+            watcher.warn(line)
     if data is None and manifest["data_hash"] not in (None, parts.dataset.hash) and watcher:
         watcher.warn("the data is not what this network was trained with; the numbers are of the data as it is now")
     name = split or next(name for name in SPLITS if name in parts.dataset.splits)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from dnnrun.errors import DataError
+from dnnrun.errors import DataError, UnseenCategory
 from dnnrun.trained import Trained, load
 from tests.smallruns import trained
 from tests.test_proposal import loaded
@@ -125,6 +125,16 @@ def test_codes_with_a_gap_become_floats_and_stay_what_they_are(whole: Any, netwo
     text = [None if at % 5 == 0 else str(code) for at, code in enumerate(whole["code"])]
     known = network.predict_proba(read(whole).with_columns(code=pl.Series(text, dtype=pl.String)))
     np.testing.assert_array_equal(network.predict_proba(frame), known)
+
+
+def test_categories_that_training_has_not_seen_are_warned_of_where_one_asks(whole: Any, network: Trained) -> None:
+    frame = whole.assign(town=["Lima", "Ulm", "Lima", *whole["town"][3:]])
+    for ask in (network.predict, network.predict_proba, network.logits):
+        with pytest.warns(UnseenCategory) as caught:
+            assert len(ask(frame)) == ROWS
+        (warning,) = caught
+        told = "town: 3 values that training has not seen, taken as unknown ('Lima', 'Ulm')"
+        assert (str(warning.message), warning.filename) == (told, __file__)
 
 
 def test_no_rows_are_no_predictions(whole: Any, network: Trained) -> None:

@@ -242,6 +242,13 @@ def test_a_sweep_compares_what_its_task_has() -> None:
         settled(small("sweep={metric: validation.accuracy}"), Places())
 
 
+def test_a_sweep_of_a_table_whose_task_is_read_off_its_target(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n" + "".join(f"{n},{n * 0.5}\n" for n in range(30)))
+    table = {"type": "csv", "path": str(tmp_path / "a.csv"), "target": "y"}
+    spec = load_mapping({"data": {"source": table}, "model": {"hidden": [4]}, "sweep": {"seeds": 2}})
+    assert settled(spec, Places()).sweep.metric == "validation.rmse"  # type: ignore[union-attr]
+
+
 BAD = {
     "train.loss=cross_entropy": "train.loss: cross_entropy does not fit the task regression; "
     "wanted huber or mae or mse",

@@ -66,6 +66,8 @@ def diagnose(
         )
     finally:
         terminal.close()
+    if case.point is not None:
+        talk(f"looked at {case.point.folder}, step {case.point.step:,}")
     if not as_json:
         _show(case)
     written = case.write() if apply and case.findings else None

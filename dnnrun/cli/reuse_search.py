@@ -167,11 +167,18 @@ def _list(prepared: Prepared, as_json: bool) -> None:
 def _show(found: ReuseSearch) -> None:
     from dnnrun.sweep.results import standing_of
     from dnnrun.sweep.reuse.run import PICTURE, WINNER
-    from dnnrun.sweep.reuse.verdict import confirmed
 
     metric, folder = found.prepared.sweep.metric, found.sweep.folder
     rows = [
-        ["variant", metric, "minus the first", "minus scratch", *["test accuracy"] * found.test, "seconds", "verdict"]
+        [
+            "variant",
+            metric,
+            "minus the first",
+            "minus scratch",
+            *[f"test {found.prepared.score}"] * found.test,
+            "seconds",
+            "verdict",
+        ]
     ]
     for number, entry in enumerate(found.tried):
         ranked = entry.ranked
@@ -182,7 +189,7 @@ def _show(found: ReuseSearch) -> None:
     data(f"\nrecommended: {found.recommended.variant}")
     for reason in found.recommended.reasons:
         data(f"  {reason}")
-    for entry in confirmed(found.sweep.of("confirm"), found.prepared.variants):
+    for entry in found.confirmed():
         data(str(entry))
     talk(f"train it with: dnnrun train {folder / WINNER}\npicture: {folder / PICTURE}")
 

@@ -15,6 +15,7 @@ from dnnrun.data.table.columns import Columns
 from dnnrun.data.table.fit import check_text, fit
 from dnnrun.data.table.frames import fitting
 from dnnrun.data.table.kinds import listed
+from dnnrun.data.table.unseen import Unseen
 from dnnrun.data.target import Target, infer
 from dnnrun.data.task import kinds as kinds_of
 from dnnrun.errors import DataError
@@ -81,14 +82,15 @@ def whole(raw: Raw, target: Target, columns: Columns) -> Dataset:
     known, table = raw.undecoded, raw.train.features
     assert known is not None
     labels = target.labels(raw.train.labels, known.where)  # pyright: ignore[reportArgumentType]
-    features = np.empty((len(labels), columns.width), np.float32)
+    features, unseen = np.empty((len(labels), columns.width), np.float32), Unseen()
     for first, frame in table.frames(drain=True):  # pyright: ignore[reportAttributeAccessIssue]
         fitted = fitting(frame, columns, known.where, first)
-        columns.encode_into(fitted, features[first : first + len(frame)], known.where, first)
+        unseen.add(columns.encode_into(fitted, features[first : first + len(frame)], known.where, first))
     origin, rows = np.arange(len(labels)), (0, len(labels))
     return Dataset(
         features, labels, {"train": rows, "test": rows}, target.classes, None, 0, raw.fingerprint, origin,
         raw.fingerprint, target.task, () if target.classes else target.names, raw.train.weights, columns,
+        warnings=tuple(unseen.lines()),
     )  # fmt: skip
 
 

@@ -131,6 +131,7 @@ def _of_several(frame: polars.DataFrame, stated: TaskName | None, where: str, na
         raise DataError(
             f"data.task: classification, and {len(names)} targets ({_listed(names)}); name one, or use multilabel"
         )
+    _refuse_text(frame, where, names)
     columns = [_numbers(series, where, stated or "regression") for series in frame.get_columns()]
     zeros_and_ones = all(np.isin(values, (0, 1)).all() for values in columns)
     task: TaskName = stated or ("multilabel" if zeros_and_ones else "regression")
@@ -138,18 +139,40 @@ def _of_several(frame: polars.DataFrame, stated: TaskName | None, where: str, na
     return Target(task, (), names, because)
 
 
-def _numbers(series: polars.Series, where: str, task: str) -> np.ndarray:
-    """The targets (rows,) float32."""
+def _refuse_text(frame: polars.DataFrame, where: str, names: tuple[str, ...]) -> None:
+    """Raises DataError where one of several targets is no number: which, what it holds, and the ways out."""
+    found, two = [], True
+    for series in frame.get_columns():
+        wrong = np.flatnonzero(np.isnan(_values(series)))
+        if len(wrong):
+            first, rows = str(series[int(wrong[0])]), f"{len(wrong):,} row{'s' * (len(wrong) > 1)}"
+            found.append(f"{series.name!r} is no number in {rows}, first {first!r} in row {wrong[0] + 1:,}")
+            two = two and series.n_unique() == 2
+    if not found:
+        return
+    told = "; ".join(found[:5]) + (f"; and {len(found) - 5} more columns" if len(found) > 5 else "")
+    labels = ", or write what is yes or no as 1 and 0" if two else ""
+    raise DataError(
+        f"{where}: the targets {_listed(names)}: several are either all numbers (regression) or all labels of 0 and 1 "
+        f"(multilabel), and {told}. Predict one at a time, naming a single target{labels}"
+    )
+
+
+def _values(series: polars.Series) -> np.ndarray:
+    """The targets (rows,) float64, NaN for what is no number."""
     import polars as pl
 
     if series.dtype == pl.String:
         text = series.str.strip_chars().str.to_lowercase().replace({"true": "1", "false": "0"})
-        values = text.cast(pl.Float64, strict=False)
-    elif series.dtype.is_numeric() or series.dtype == pl.Boolean:
-        values = series.cast(pl.Float64)
-    else:
-        values = pl.Series([None] * len(series), dtype=pl.Float64)
-    found = values.to_numpy()
+        return text.cast(pl.Float64, strict=False).to_numpy()
+    if series.dtype.is_numeric() or series.dtype == pl.Boolean:
+        return series.cast(pl.Float64).to_numpy()
+    return np.full(len(series), np.nan)
+
+
+def _numbers(series: polars.Series, where: str, task: str) -> np.ndarray:
+    """The targets (rows,) float32."""
+    found = _values(series)
     wrong = ~np.isfinite(found) if task == "regression" else ~np.isin(found, (0, 1))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])

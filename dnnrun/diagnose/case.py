@@ -18,9 +18,11 @@ from dnnrun.diagnose.verdict import Finding
 from dnnrun.errors import DnnrunError, SpecError
 from dnnrun.interop.formats import format_of
 from dnnrun.spec.compare import differences
+from dnnrun.spec.library import configs
 from dnnrun.spec.load import dump, load
 from dnnrun.spec.sections import Spec
-from dnnrun.store.find import find_checkpoint
+from dnnrun.store.checkpoint import Checkpoint
+from dnnrun.store.find import find_checkpoint, names_run
 
 Progress = Callable[[str, int, int, float | None], None]
 SECONDS, DEEP_SECONDS = 600.0, 120.0  # that remedies are sought, of a network of more than DEEPEST layers the second
@@ -28,7 +30,8 @@ SECONDS, DEEP_SECONDS = 600.0, 120.0  # that remedies are sought, of a network o
 
 @dataclass(frozen=True)
 class Case:
-    """What was looked at (`file` where it is a spec in a file), what was seen, and the remedies tried, if any."""
+    """What was looked at (`file` where it is a spec in a file, `point` a trained network's checkpoint), what was seen,
+    and the remedies tried, if any."""
 
     subject: str
     spec: Spec
@@ -36,7 +39,7 @@ class Case:
     findings: Sequence[Finding]
     remedy: Remedy | None
     file: Path | None = None
-    trained: bool = False
+    point: Checkpoint | None = None
 
     @property
     def cured(self) -> Spec | None:
@@ -61,7 +64,7 @@ class Case:
                 f"after {course.steps[-1]} steps of training: loss {course.losses[-1]:.4f}, "
                 f"{course.told} (guessing has loss {course.guess:.4f})"
             )
-        elif not self.trained and len(self.look.start) > DEEPEST:
+        elif self.point is None and len(self.look.start) > DEEPEST:
             lines.append(f"not trained: more than {DEEPEST} layers, which would take long to compile")
         if not self.findings:
             return [*lines, "healthy: nothing found"]
@@ -93,6 +96,7 @@ class Case:
         course = self.look.course
         found: dict[str, Any] = {
             "subject": self.subject,
+            "checkpoint": self.point and str(self.point.folder),
             "healthy": not self.findings,
             "findings": [finding.as_json() for finding in self.findings],
             "growth": {name: flow and flow.as_json() for name, flow in flows.items()},
@@ -115,7 +119,7 @@ class Case:
         """Write the cured spec beside the old one, or here. Raises DnnrunError where there is nothing to write."""
         cured = self.cured
         if cured is None:
-            why = "a trained network is only looked at" if self.trained else "no remedy was found"
+            why = "a trained network is only looked at" if self.point else "no remedy was found"
             raise DnnrunError(f"--apply: {why if self.findings else 'nothing is wrong'}, so there is no spec to write")
         target = (self.file.parent if self.file else Path()) / f"{cured.name}.yaml"
         if target.exists():
@@ -160,7 +164,7 @@ def examine(
             manifest=point.manifest,
             tensors=trained.tensors,
         )
-        return Case(subject, trained.spec, seen, seen.findings(), None, trained=True)
+        return Case(subject, trained.spec, seen, seen.findings(), None, point=point)
 
     def see(spec: Spec, steps: int, name: str, left: float | None = None) -> Look:
         progress(name, 0, steps, left)
@@ -181,18 +185,20 @@ def examine(
     return Case(subject, spec, seen, findings, found, path if path.is_file() else None)
 
 
-def _checkpoint(subject: str) -> Any:
+def _checkpoint(subject: str) -> Checkpoint | None:
     """The checkpoint that the argument names, None where it names a spec."""
     path = Path(subject)
     if (kind := format_of(path)) not in (None, "folder"):
         raise SpecError(
-            [f"{subject}: weights of another framework ({kind}); dnnrun import makes a run of them, to look at"]
+            [
+                f"{subject}: weights of another framework ({kind}); make a run of them, to look at, with "
+                f"dnnrun import {subject} --as NAME data.source=..."
+            ]
         )
-    if path.is_file() or not (
-        path.exists() or (path.parent.is_dir() and path.name.startswith(("best", "last", "step-")))
-    ):
+    if path.is_file() or subject in configs():
         return None
-    return find_checkpoint(subject)
+    meant = path.exists() or (path.suffix not in (".yaml", ".yml") and names_run(subject))
+    return find_checkpoint(subject) if meant else None
 
 
 def _short(diff: Sequence[str]) -> list[str]:

@@ -22,8 +22,8 @@ def measure(outputs: np.ndarray, labels: np.ndarray, names: Sequence[str], losse
     found = (outputs[:, 0] > 0).astype(np.int64) if outputs.shape[1] == 1 else outputs.argmax(1)
     hits = np.eye(count, dtype=bool)[labels]
     counts = draws(rows)
-    confusion = _confusions(np.ones((1, rows), np.float32), labels, found, count)
-    point = _of_confusions(confusion)
+    matrix = confusion(labels, found, count)
+    point = _of_confusions(matrix[None].astype(np.float64))
     spread = _of_confusions(_confusions(counts, labels, found, count))
     own = -np.maximum(log_p, np.log(np.finfo(np.float64).eps))[np.arange(rows), labels]
     values = {"log_loss": own, "brier": np.square(p - hits).sum(1) / (2 if count == 2 else 1)}
@@ -44,7 +44,7 @@ def measure(outputs: np.ndarray, labels: np.ndarray, names: Sequence[str], losse
         if np.isfinite(value := macro(whole[list(scored), number])):
             metrics[name], resampled[name] = float(value), macro(drawn[:, number])
     each = [_one(k, names, point, spread, whole[k]) for k in range(count)]
-    return Measured(metrics, intervals(resampled), each, confusion[0].astype(np.int64))
+    return Measured(metrics, intervals(resampled), each, matrix)
 
 
 def _one(k: int, names: Sequence[str], point: Any, spread: Any, curves: np.ndarray) -> dict[str, Any]:
@@ -59,6 +59,11 @@ def _log_probabilities(outputs: np.ndarray) -> np.ndarray:
         return np.concatenate([-np.logaddexp(0, outputs), -np.logaddexp(0, -outputs)], axis=1)
     away = outputs - outputs.max(1, keepdims=True)
     return away - np.log(np.exp(away).sum(1, keepdims=True))
+
+
+def confusion(labels: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
+    """How many rows there are of each true class (rows) that are taken for each (columns), int64."""
+    return np.bincount(labels.astype(np.int64) * classes + found, minlength=classes * classes).reshape(classes, classes)
 
 
 def _confusions(counts: np.ndarray, labels: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:

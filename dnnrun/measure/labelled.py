@@ -55,6 +55,15 @@ def measure(outputs: np.ndarray, labels: np.ndarray, names: Sequence[str], losse
     return Measured(metrics, {n: v for n, v in intervals(resampled).items() if n in metrics or n == "loss"}, each)
 
 
+def scores(true: np.ndarray, said: np.ndarray) -> dict[str, np.ndarray]:
+    """Precision, recall, F1, support and accuracy of each label, (labels,), of true and said (rows, labels) bool.
+
+    What is not defined is 0, as scikit-learn has it: the precision of a label that is never said, and so on.
+    """
+    found = _counted(true, said, np.ones((1, len(true)), np.float32))
+    return {name: value[0] for name, value in found.items()} | {"accuracy": (said == true).mean(0)}
+
+
 def _counted(true: np.ndarray, said: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
     """Precision, recall, F1 and support, (resamples, labels) each; what is not defined is 0."""
     both, support, positive = (counts @ x.astype(np.float32) for x in (true & said, true, said))

@@ -17,18 +17,28 @@ def measure(outputs: np.ndarray, labels: np.ndarray, names: Sequence[str], losse
 
     rmse, mae and r2 are the means over the targets of each one's own, as scikit-learn has it (uniform_average).
     """
-    true = labels.astype(np.float64)
-    away, centred = outputs.astype(np.float64) - true, true - true.mean(0)
     counts = draws(len(labels))
-    point = _of(away, centred, np.ones((1, len(labels))))
-    spread = _of(away, centred, counts)
+    point, spread = errors(outputs, labels), _of(*_away(outputs, labels), counts)
     metrics = {name: float(point[name].mean()) for name in NAMES}
     resampled = {name: spread[name].mean(1) for name in NAMES} | {"loss": mean(counts, losses)}
     each = []
     for k, target in enumerate(names):
-        known = {name: float(point[name][0, k]) for name in NAMES}
+        known = {name: float(point[name][k]) for name in NAMES}
         each.append({"target": target, **known, "intervals": {n: interval(spread[n][:, k]) for n in NAMES}})
     return Measured(metrics, intervals(resampled), each)
+
+
+def errors(predicted: np.ndarray, true: np.ndarray) -> dict[str, np.ndarray]:
+    """RMSE, MAE and R2 of each target, (targets,), of predictions and targets (rows, targets) in the same units.
+
+    R2 of a target that is the same in every row is 0, or 1 where every prediction is right, as scikit-learn has it.
+    """
+    return {name: value[0] for name, value in _of(*_away(predicted, true), np.ones((1, len(true)))).items()}
+
+
+def _away(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    true = true.astype(np.float64)
+    return predicted.astype(np.float64) - true, true - true.mean(0)
 
 
 def _of(away: np.ndarray, centred: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from dnnrun.measure.curves import areas
+
 POINTS = 60  # of a ROC curve that are kept
 
 
@@ -21,7 +23,7 @@ def roc_of(score: np.ndarray, truth: np.ndarray) -> dict[str, Any] | None:
     last = np.append(np.flatnonzero(np.diff(value)), len(value) - 1)  # ties are one point
     true = np.append(0, np.cumsum(hit)[last]) / truth.sum()
     false = np.append(0, np.cumsum(~hit)[last]) / (~truth).sum()
-    area = float(np.trapezoid(true, false))
+    area = float(areas(score, truth, np.ones((1, len(truth))))[0][0])
     kept = np.unique(np.linspace(0, len(true) - 1, POINTS).round().astype(int))
     # Most of a good curve is in its first steps: half of the points by rank, half by rise.
     rise = np.searchsorted(true, np.linspace(0, 1, POINTS // 2))

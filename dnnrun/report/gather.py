@@ -16,6 +16,7 @@ from dnnrun.spec.sections import Spec
 from dnnrun.store import checkpoint as checkpoints
 from dnnrun.store import events
 from dnnrun.store.checkpoint import Checkpoint
+from dnnrun.store.find import nearby
 from dnnrun.store.run import META, RunDirectory, runs_of
 
 OF_A_SEED = ("seed", "name", "train.device", "train.threads", "train.checkpoint_every")
@@ -105,11 +106,13 @@ def find_run(argument: str | Path) -> Run:
     found = _runs(path)
     done = [run for run in found if run.status() == "done"]
     if not found:
-        there = sorted(p.name for p in path.parent.iterdir() if p.is_dir())[:10] if path.parent.is_dir() else []
-        listed = f"; {path.parent} has {', '.join(there)}" if there else ""
-        raise CheckpointError(f"{path}: no run here; wanted a run directory or runs/NAME{listed}")
+        raise CheckpointError(f"{path}: no run here; wanted a run directory or runs/NAME{nearby(path)}")
     if not done:
-        raise CheckpointError(f"{path}: no finished run (the newest, {found[-1].path.name}, is {found[-1].status()})")
+        newest, status = found[-1].path, found[-1].status()
+        advice = "wait for its end" if status == "running" else "resume it"
+        raise CheckpointError(
+            f"{path}: no finished run (the newest, {newest.name}, is {status}); {advice}, or name it: {newest}"
+        )
     return Run(done[-1].path)
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from dnnrun.measure.labelled import scores
+from dnnrun.measure.numbers import errors
 from dnnrun.report.curves import roc_of
+from dnnrun.trained import probabilities
 
 MOST = 12  # targets or labels that are drawn; of more, the first ones
 POINTS = 800  # of true against predicted; of more rows, evenly some
@@ -18,18 +21,15 @@ WORST = 24  # rows
 def of_numbers(predicted: np.ndarray, true: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     """Both (rows, targets) in the targets' units. Of each target its errors, points, and a histogram of residuals."""
     predicted, true = predicted.astype(np.float64), true.astype(np.float64)
+    found = errors(predicted, true)
     kept = np.unique(np.linspace(0, len(true) - 1, POINTS).round().astype(int))
     targets = []
     for at, name in enumerate(names[:MOST]):
-        away = predicted[:, at] - true[:, at]
-        spread = float(np.square(true[:, at] - true[:, at].mean()).sum())
-        counts, edges = np.histogram(away, BARS)
+        counts, edges = np.histogram(predicted[:, at] - true[:, at], BARS)
         targets.append(
             {
                 "name": name,
-                "rmse": float(np.sqrt(np.square(away).mean())),
-                "mae": float(np.abs(away).mean()),
-                "r2": 1 - float(np.square(away).sum()) / spread if spread > 0 else None,
+                **{metric: float(values[at]) for metric, values in found.items()},
                 "true": _short(true[kept, at]),
                 "predicted": _short(predicted[kept, at]),
                 "residuals": {"edges": _short(edges), "counts": counts.tolist()},
@@ -47,21 +47,18 @@ def of_numbers(predicted: np.ndarray, true: np.ndarray, names: Sequence[str]) ->
     return {"targets": targets, "left_out": max(0, len(names) - MOST), "mistakes": mistakes}
 
 
-def of_labels(probability: np.ndarray, true: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """Probabilities (rows, labels), labels of 0 and 1. Of each label its scores and ROC; None for what is undefined."""
-    truth, said = true > 0.5, probability > 0.5
+def of_labels(outputs: np.ndarray, true: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """Logits (rows, labels), labels of 0 and 1. Of each label its scores, and its ROC where there are both kinds."""
+    truth, said, probability = true > 0.5, outputs > 0, probabilities(outputs, "multilabel")
+    found = scores(truth, said)
     labels = []
     for at, name in enumerate(names):
-        both, there, told = (int(x.sum()) for x in (truth[:, at] & said[:, at], truth[:, at], said[:, at]))
-        curve = roc_of(probability[:, at], truth[:, at])
+        curve = roc_of(outputs[:, at], truth[:, at])
         labels.append(
             {
                 "name": name,
-                "support": there,
-                "accuracy": float((said[:, at] == truth[:, at]).mean()),
-                "precision": both / told if told else None,
-                "recall": both / there if there else None,
-                "f1": 2 * both / (there + told) if there + told else None,
+                **{metric: float(values[at]) for metric, values in found.items()},
+                "support": int(found["support"][at]),
                 "area": curve and curve["area"],
                 "roc": curve if at < MOST else None,
             }
@@ -81,7 +78,7 @@ def of_labels(probability: np.ndarray, true: np.ndarray, names: Sequence[str]) -
     ]
     return {
         "accuracy": float((said == truth).all(1).mean()),
-        "label_accuracy": float((said == truth).mean()),
+        "label_accuracy": float(found["accuracy"].mean()),
         "labels": labels,
         "left_out": max(0, len(names) - MOST),
         "mistakes": mistakes,

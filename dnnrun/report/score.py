@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +12,12 @@ from dnnrun.assemble import read_data
 from dnnrun.data.dataset import Dataset
 from dnnrun.data.picture import as_filter, as_image, data_url
 from dnnrun.data.source import Places
+from dnnrun.measure.classes import BINS, calibration, confusion
 from dnnrun.report.curves import roc_of
 from dnnrun.report.gather import Run
 from dnnrun.report.predicted import of_labels, of_numbers
-from dnnrun.trained import SPLITS, Trained
+from dnnrun.trained import SPLITS, Trained, probabilities
 
-BINS = 10  # of confidence, in the calibration
 WORST, FILTERS = 24, 64  # pictures shown
 MOST_CLASSES = 40  # beyond which no confusion matrix or ROC can be read
 
@@ -29,11 +30,15 @@ def score(run: Run, places: Places, datasets: dict[str, Dataset]) -> dict[str, A
     if run.checkpoint is None:
         return None
     trained = Trained(run.checkpoint)
-    key = f"{run.spec.data.model_dump_json()} {run.spec.seed}"
-    dataset = datasets.setdefault(key, read_data(run.spec, places)) if key not in datasets else datasets[key]
+    columns = trained.columns
+    key = json.dumps([run.spec.data.model_dump(mode="json"), run.spec.seed, columns and columns.to_json()])
+    if key not in datasets:
+        datasets[key] = read_data(run.spec, places, columns)
+    dataset = datasets[key]
     split = next(name for name in SPLITS if name in dataset.splits)
     start, stop = dataset.splits[split]
     features, labels = dataset.features[start:stop], dataset.labels[start:stop]
+    outputs = trained.outputs(features)  # which takes the columns of a table as the dataset has them
     found: dict[str, Any] = {
         "task": dataset.task,
         "split": split,
@@ -41,48 +46,38 @@ def score(run: Run, places: Places, datasets: dict[str, Dataset]) -> dict[str, A
         "filters": _filters(trained),
     }
     if dataset.task == "regression":
-        predicted = trained.predict(features).reshape(labels.shape)
-        return found | of_numbers(predicted, labels, trained.targets)
-    probability = trained.predict_proba(features)
+        return found | of_numbers(trained.in_units(outputs), labels, trained.targets)
     if dataset.task == "multilabel":
-        return found | of_labels(probability, labels, trained.targets)
+        return found | of_labels(outputs, labels, trained.targets)
+    probability = probabilities(outputs, dataset.task)
     found |= {
         "classes": list(trained.classes),
         "accuracy": float((probability.argmax(1) == labels).mean()),
-        "calibration": calibration(probability, labels),
+        "calibration": calibrated(probability, labels),
         "mistakes": _mistakes(probability, labels, features, dataset),
     }
     if len(trained.classes) <= MOST_CLASSES:
-        found["confusion"] = confusion(probability, labels)
+        found["confusion"] = confusion(labels, probability.argmax(1), probability.shape[1]).tolist()
         found["roc"] = roc(probability, labels)
     return found
 
 
-def confusion(probability: np.ndarray, labels: np.ndarray) -> list[list[int]]:
-    """Counts: rows the true classes, columns the predicted ones."""
-    count = probability.shape[1]
-    table = np.zeros((count, count), np.int64)
-    np.add.at(table, (labels, probability.argmax(1)), 1)
-    return table.tolist()
+def calibrated(probability: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Accuracy and mean confidence in equal bins of confidence, and the calibration error that eval tells.
 
-
-def calibration(probability: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Accuracy and mean confidence in equal bins of confidence, and the expected calibration error.
-
-    Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks" (2017), equations 2 and 3.
+    Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks" (2017), equation 2.
     """
     confidence, right = probability.max(1), probability.argmax(1) == labels
     number = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    bins, error = [], 0.0
+    bins: list[dict[str, Any] | None] = []
     for at in range(BINS):
         here = number == at
         if not here.any():
             bins.append(None)
             continue
         accuracy, mean = float(right[here].mean()), float(confidence[here].mean())
-        error += float(here.mean()) * abs(accuracy - mean)
         bins.append({"confidence": mean, "accuracy": accuracy, "count": int(here.sum())})
-    return {"bins": bins, "error": error}
+    return {"bins": bins, "error": float(calibration(confidence, right, np.ones((1, len(right))))[0])}
 
 
 def roc(probability: np.ndarray, labels: np.ndarray) -> list[dict[str, Any] | None]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dnnrun.data.source import Places
+from dnnrun.data.settle import settle
+from dnnrun.data.source import Places, TaskName
 from dnnrun.errors import SpecError
 from dnnrun.metric import CHIEF
 from dnnrun.spec.load import load_mapping
@@ -61,7 +62,15 @@ def settled(base: Spec, places: Places) -> Spec:
     task = base.data.task or source.task
     if task is None and loss is not None and loss.fits == ("regression",):
         task = "regression"
-    task = task or source.read(places).task
+    return compared(base, task or settle(source.read(places), None, base.data.groups).task)
+
+
+def compared(base: Spec, task: TaskName) -> Spec:
+    """`base`, which has a sweep, with the metric that settings are compared by: unless said, that of `task`.
+
+    Raises SpecError for a metric that the task has not.
+    """
+    assert base.sweep is not None
     if "metric" not in base.sweep.model_fields_set:
         metric = f"validation.{CHIEF[task]}"
         return base.model_copy(update={"sweep": base.sweep.model_copy(update={"metric": metric})})

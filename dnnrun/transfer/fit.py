@@ -7,7 +7,9 @@ from typing import Any
 
 from dnnrun.data.dataset import Dataset
 from dnnrun.data.scale import Scaling
+from dnnrun.data.table.columns import Columns
 from dnnrun.errors import TransferError
+from dnnrun.transfer.columns import other_inputs, same_width
 from dnnrun.transfer.donor import Donor
 from dnnrun.transfer.match import matching
 from dnnrun.transfer.options import Transfer
@@ -19,8 +21,8 @@ def inputs_of(
     """The scaling to take over (None to fit one), how images are resized (None: not), and notes.
 
     Where `first`, the first layer of the new network, is that of a source, its inputs are prepared as they were there,
-    unless the spec names a scale. Raises TransferError where the widths differ and no resizing is asked for or
-    possible.
+    unless the spec names a scale; the columns of a table by what its own training rows show. Raises TransferError where
+    the widths differ and no resizing is asked for or possible.
     """
     donor = _donor_of_first(options, donors, first)
     if options is None or donor is None:
@@ -36,11 +38,12 @@ def inputs_of(
         method = "linear" if options.resize_inputs is True else options.resize_inputs
         how = {"from": list(dataset.image), "to": list(donor.image), "method": method}
         notes.append(f"resized: {sizes}; {method}")
-    elif donor.features != dataset.width:
-        raise TransferError(
-            f"transfer: the data has {dataset.width} features and {first} of {donor.name} takes {donor.features}; "
-            f"no image is known on both sides, so nothing can be resized. Use the same columns, or do not reuse {first}"
-        )
+    else:
+        theirs = Columns.from_json(donor.preprocessing)
+        same_width(first, donor, theirs, dataset.columns, dataset.width)
+        notes += other_inputs(first, donor, theirs, dataset.columns)
+        if theirs is not None or dataset.columns is not None:  # what prepares columns scales them
+            return None, None, notes
     if donor.preprocessing is None:
         if scale is None:
             notes.append(f"{donor.name} does not say how its inputs were scaled; the data's own default is taken")

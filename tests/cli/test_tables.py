@@ -63,7 +63,7 @@ def test_parquet_json_and_unknown_categories(place: Path, compiled: Path) -> Non
     done = finished(compiled, "predict", "runs/mixed", "new.parquet", "-o", "new.out.parquet", "--json", cwd=place)
     told = json.loads(done.stdout)
     assert (told["rows"], told["unknown"], told["extra"], told["output"]) == (20, {"city": 3}, [], "new.out.parquet")
-    assert "warning: city: 3 values that training has not seen, taken as unknown" in done.stderr
+    assert "warning: city: 3 values that training has not seen, taken as unknown ('Oslo')" in done.stderr
     assert "no column 'id', which names the rows" in done.stderr
     written = polars.read_parquet(place / "new.out.parquet")
     shown = json.loads(finished(compiled, "predict", "runs/mixed", "new.parquet", "--json", cwd=place).stdout)
@@ -72,6 +72,7 @@ def test_parquet_json_and_unknown_categories(place: Path, compiled: Path) -> Non
     assert printed == ["prediction", *written["prediction"]]
 
 
+@pytest.mark.filterwarnings("ignore::dnnrun.errors.UnseenCategory")  # a city that only other rows have
 def test_eval_of_a_file(place: Path, compiled: Path) -> None:
     own = json.loads(finished(compiled, "eval", "runs/mixed", "--json", cwd=place).stdout)
     polars.read_csv(place / "mixed.csv").write_ipc(place / "all.arrow")
@@ -83,10 +84,15 @@ def test_eval_of_a_file(place: Path, compiled: Path) -> None:
     frame, network = polars.read_csv(place / "mixed.csv"), dnnrun.load(place / "runs/mixed")
     right = (network.predict(frame) == frame["churn"].to_numpy()).mean()
     assert found["metrics"]["accuracy"] == pytest.approx(right, abs=1e-6)
+    other = polars.read_csv(place / "mixed.csv").with_columns(plan=polars.lit("free"))
+    other.write_ipc(place / "other.arrow")
+    warned = finished(compiled, "eval", "runs/mixed", "--data", "other.arrow", cwd=place).stderr
+    assert f"warning: plan: {len(other):,} values that training has not seen, taken as unknown ('free')" in warned
     both = finished(compiled, "eval", "runs/mixed", "--data", "all.arrow", "--split", "test", cwd=place)
     assert both.stderr == "error: --split: --data has no splits; leave one of them out\n"
 
 
+@pytest.mark.filterwarnings("ignore::dnnrun.errors.UnseenCategory")  # a city that only other rows have
 def test_python_takes_frames_and_columns(place: Path) -> None:
     frame, network = polars.read_csv(place / "mixed.csv"), dnnrun.load(place / "runs/mixed")
     found = network.predict_proba(frame)

@@ -56,12 +56,52 @@ def test_numbers_and_labels_are_looked_at_too(
     assert not look(spec, Places(), steps=0, cache=compiled, normal=7).findings()
 
 
+@pytest.mark.parametrize(
+    ("subject", "message"),
+    [
+        (
+            "runs/smal",
+            "runs/smal: not found; wanted a run or a checkpoint folder; runs has small; did you mean runs/small?",
+        ),
+        ("runs/x/best", "runs/x/best: not found; wanted a run or a checkpoint folder; runs has small"),
+        ("kept/x", "kept/x: not found; wanted a run or a checkpoint folder; kept has small"),
+        ("runs/small/step-9", "runs/small/a: no checkpoint step-9; there: none yet"),
+        ("zoo:nothing", "zoo: has no model 'nothing'; there: none yet"),
+        ("nothing/like", "nothing/like: no such spec; wanted a file or a packaged spec: "),
+        ("runs/small.yaml", "runs/small.yaml: no such spec; wanted a file or a packaged spec: "),
+        ("kept/digits.yaml", "kept/digits.yaml: no such spec; did you mean 'digits'?"),
+    ],
+)
+def test_a_run_that_is_not_there_is_no_spec(
+    subject: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DNNRUN_ZOO", "zoo")
+    for folder in ("runs", "kept"):
+        (tmp_path / folder / "small" / "a").mkdir(parents=True)
+        (tmp_path / folder / "small" / "a" / "meta.json").write_text('{"status": "done"}')
+    with pytest.raises(DnnrunError) as caught:
+        examine(subject, (), steps=0, remedy=False)
+    assert str(caught.value).startswith(message)
+
+
 def test_weights_of_another_framework_are_told(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     np.savez(path, kernel=np.zeros((2, 2)))
-    told = r"model\.npz: weights of another framework \(npz\); dnnrun import makes a run of them, to look at"
-    with pytest.raises(SpecError, match=told):
-        examine(str(path), (), steps=0, remedy=False)
+    (tmp_path / "tf").mkdir()
+    (tmp_path / "tf" / "checkpoint").write_text('model_checkpoint_path: "model-1"\n')
+    (tmp_path / "tf" / "model-1.index").write_bytes(b"")
+    for subject, kind in (
+        (path, "npz"),
+        (tmp_path / "tf", "tensorflow"),
+        (tmp_path / "tf" / "checkpoint", "tensorflow"),
+    ):
+        with pytest.raises(SpecError) as caught:
+            examine(str(subject), (), steps=0, remedy=False)
+        assert str(caught.value) == (
+            f"{subject}: weights of another framework ({kind}); make a run of them, to look at, with "
+            f"dnnrun import {subject} --as NAME data.source=..."
+        )
 
 
 def test_a_run_whose_data_is_gone(tmp_path: Path, compiled: Path) -> None:
@@ -76,7 +116,12 @@ def test_a_run_whose_data_is_gone(tmp_path: Path, compiled: Path) -> None:
 
 def test_a_run_of_numbers_is_looked_at(tmp_path: Path, compiled: Path) -> None:
     run = trained(small("data.source=diabetes", "train.epochs=1"), tmp_path, compiled).run
-    assert examine(str(run), (), steps=100, remedy=True, cache=compiled).trained
+    case = examine(str(run), (), steps=100, remedy=True, cache=compiled)
+    assert case.point is not None
+    last = (run / "checkpoints" / "last").resolve()
+    assert case.as_json()["checkpoint"] == str(last) == str(case.point.folder.resolve())
+    told = CliRunner().invoke(app, ["diagnose", str(run)])
+    assert f"looked at {run / 'checkpoints' / last.name}, step " in told.stderr
 
 
 @pytest.mark.slow
@@ -110,7 +155,7 @@ def test_a_healthy_spec_and_its_run_are_left_alone(tmp_path: Path, compiled: Pat
         case.write()
     run = trained(spec, tmp_path, compiled).run
     seen = examine(str(run), (), steps=100, remedy=True, cache=compiled)
-    assert seen.trained
+    assert seen.point is not None
     assert seen.look.course is None
     assert not seen.findings
     with pytest.raises(SpecError, match="a trained network is looked at as it is; leave the overrides out"):

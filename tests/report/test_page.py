@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from dnnrun.data.picture import as_filter, as_image, png
 from dnnrun.data.source import Places
 from dnnrun.report.content import content_of
 from dnnrun.report.page import html_of, markdown_of
 from dnnrun.report.predicted import of_labels, of_numbers
-from dnnrun.report.score import calibration, confusion, roc
+from dnnrun.report.score import calibrated, roc
+from dnnrun.spec.load import load_mapping
+from dnnrun.trained import evaluate
+from tests.mixedtable import mixed
 from tests.smallruns import small, trained
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -40,16 +44,18 @@ def test_what_is_gathered(content: dict[str, Any]) -> None:
     assert plain["signals"] is None
     assert watched["score"]["examples"] == 359
     assert watched["score"]["accuracy"] == pytest.approx(watched["final"]["test.accuracy"])
-    assert sum(map(sum, watched["score"]["confusion"])) == 359
+    whole = evaluate(watched["path"])
+    assert whole.confusion is not None
+    assert watched["score"]["confusion"] == whole.confusion.tolist()
+    assert watched["score"]["calibration"]["error"] == pytest.approx(whole.metrics["calibration_error"], rel=1e-4)
     assert {"key": "model.activation.type", "values": ["elu", "tanh"]} in content["diff"]
 
 
-def test_confusion_and_roc_are_those_of_scikit_learn() -> None:
+def test_roc_is_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 200)
     probability = rng.dirichlet([1, 1, 1], 200)
     probability[:50] = probability[0]  # ties
-    assert confusion(probability, labels) == confusion_matrix(labels, probability.argmax(1)).tolist()
     for kind, curve in enumerate(roc(probability, labels)):
         assert curve is not None
         assert curve["area"] == pytest.approx(roc_auc_score(labels == kind, probability[:, kind]))
@@ -59,9 +65,9 @@ def test_confusion_and_roc_are_those_of_scikit_learn() -> None:
 
 def test_calibration() -> None:
     probability = np.array([[0.95, 0.05], [0.95, 0.05], [0.35, 0.65], [0.35, 0.65]])
-    found = calibration(probability, np.array([0, 1, 1, 1]))
+    found = calibrated(probability, np.array([0, 1, 1, 1]))
     assert found["error"] == pytest.approx((0.45 + 0.35) / 2)
-    assert [entry and entry["accuracy"] for entry in found["bins"]] == [None] * 6 + [1.0, None, None, 0.5]
+    assert [entry and entry["accuracy"] for entry in found["bins"]] == [None] * 9 + [1.0] + [None] * 4 + [0.5]
 
 
 def test_a_picture_is_a_png() -> None:
@@ -152,20 +158,36 @@ def test_numbers_and_labels(others: dict[str, Any]) -> None:
     assert "|  | support | accuracy | precision | recall | f1 | area |" in text
 
 
+@pytest.mark.parametrize(("target", "metric"), [("spend", "rmse"), ("churn", "accuracy")])
+@pytest.mark.parametrize("only", [["age", "income", "visits"], []], ids=["numbers alone", "mixed columns"])
+def test_a_table_is_scored_as_the_run_was(
+    target: str, metric: str, only: list[str], tmp_path: Path, compiled: Path
+) -> None:
+    mixed(500).select([*only, target] if only else pl.all()).write_csv(tmp_path / "t.csv")
+    drop = [] if only else ["id", "churn" if target == "spend" else "spend"]
+    source = {"type": "csv", "path": str(tmp_path / "t.csv"), "target": target, "test": 0.2, "ignore": drop}
+    network = {"model": {"hidden": [8]}, "train": {"epochs": 2, "batch_size": 50}}
+    spec = load_mapping({"name": "table", "data": {"source": source}, **network})
+    (run,) = content_of([trained(spec, tmp_path / "runs", compiled).run], Places())["runs"]
+    told = run["score"]["targets"][0] if target == "spend" else run["score"]
+    assert told[metric] == pytest.approx(run["final"][f"test.{metric}"], rel=1e-5)
+
+
 def test_scores_of_labels_are_those_of_scikit_learn() -> None:
     rng = np.random.default_rng(1)
     true = (rng.random((300, 3)) < [0.2, 0.5, 0.0]).astype(np.float32)
-    probability = np.clip(true * 0.3 + rng.random((300, 3)) * 0.7, 0, 1)
-    found = of_labels(probability, true, ["a", "b", "c"])
-    known: Any = precision_recall_fscore_support(true, probability > 0.5, zero_division=0)  # type: ignore[arg-type]
+    outputs = true + rng.normal(size=(300, 3))
+    outputs[:, 2] = -1  # never there, and never said
+    found = of_labels(outputs, true, ["a", "b", "c"])
+    known: Any = precision_recall_fscore_support(true, outputs > 0, zero_division=0)  # type: ignore[arg-type]
     precision, recall, f1, support = known
     for at, label in enumerate(found["labels"]):
         assert label["support"] == support[at]
         assert label["precision"] == pytest.approx(precision[at])
-        assert label["recall"] == (pytest.approx(recall[at]) if at < 2 else None)
-        assert (label["f1"] or 0) == pytest.approx(f1[at])
-        assert label["area"] == (pytest.approx(roc_auc_score(true[:, at], probability[:, at])) if at < 2 else None)
-    assert found["accuracy"] == pytest.approx(((probability > 0.5) == true).all(1).mean())
+        assert label["recall"] == pytest.approx(recall[at])
+        assert label["f1"] == pytest.approx(f1[at])
+        assert label["area"] == (pytest.approx(roc_auc_score(true[:, at], outputs[:, at])) if at < 2 else None)
+    assert found["accuracy"] == pytest.approx(((outputs > 0) == true).all(1).mean())
 
 
 def test_of_many_targets_some_are_drawn() -> None:
@@ -177,7 +199,7 @@ def test_of_many_targets_some_are_drawn() -> None:
     assert len(found["targets"][0]["true"]) == 800
     assert found["targets"][0]["rmse"] == pytest.approx(1, rel=1e-5)
     flat = of_numbers(true[:, :1], np.ones((1000, 1), np.float32), ["flat"])
-    assert flat["targets"][0]["r2"] is None
+    assert flat["targets"][0]["r2"] == 0
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from dnnrun.errors import CheckpointError
+from dnnrun.report.gather import find_run
 from dnnrun.store import checkpoint as checkpoints
 from dnnrun.store.find import find_checkpoint
+from dnnrun.store.run import RunDirectory
 from tests.store.test_checkpoint import save
 
 
@@ -101,7 +103,13 @@ def test_what_is_not_there_has_its_message(runs: Path, tmp_path: Path) -> None:
     table = [
         (
             runs / "minst",
-            f"{runs / 'minst'}: not found; wanted a run or a checkpoint folder; {runs} has begun, mnist, stopped",
+            f"{runs / 'minst'}: not found; wanted a run or a checkpoint folder; {runs} has begun, mnist, stopped; "
+            f"did you mean {mnist}?",
+        ),
+        (
+            runs / "minst" / "best",
+            f"{runs / 'minst' / 'best'}: not found; wanted a run or a checkpoint folder; {runs} has begun, mnist, "
+            f"stopped; did you mean {mnist}?",
         ),
         (tmp_path / "a" / "b", f"{tmp_path / 'a' / 'b'}: not found; wanted a run or a checkpoint folder"),
         (tmp_path / "file", f"{tmp_path / 'file'}: a file; wanted a run, or a checkpoint folder"),
@@ -130,6 +138,27 @@ def test_what_is_not_there_has_its_message(runs: Path, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError) as caught:
             find_checkpoint(argument)
         assert str(caught.value) == message
+
+
+def test_a_run_that_goes_on_is_waited_for(tmp_path: Path) -> None:
+    begun = a_run(tmp_path / "begun", "20260101T000000-aaaaaa", "running", ())
+    under_way = a_run(tmp_path / "small", "20260101T000000-aaaaaa", "running")
+    kept = under_way / "checkpoints"
+    told = "no finished run (the newest, 20260101T000000-aaaaaa, is running); wait for its end"
+    with RunDirectory(begun).lock(), RunDirectory(under_way).lock():
+        table = {
+            begun.parent: f"{begun.parent}: {told}",
+            begun: f"{begun}: no checkpoint last; there: none yet; it is running, wait for the next one",
+            under_way.parent: f"{under_way.parent}: {told}, or name its checkpoint: {kept / 'last'}",
+            under_way.parent / "best": f"{under_way.parent}: {told}, or name its checkpoint: {kept / 'best'}",
+        }
+        for argument, message in table.items():
+            with pytest.raises(CheckpointError) as caught:
+                find_checkpoint(argument)
+            assert str(caught.value) == message
+        with pytest.raises(CheckpointError) as caught:
+            find_run(under_way.parent)
+        assert str(caught.value) == f"{under_way.parent}: {told}, or name it: {under_way}"
 
 
 def test_a_name_that_no_file_can_have_is_an_error() -> None:

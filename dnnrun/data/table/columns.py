@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from dnnrun.data.table.kinds import listed, near, numbers
+from dnnrun.data.table.unseen import Unseen
 from dnnrun.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
@@ -118,13 +119,11 @@ class Columns:
         or becomes so.
         """
         out = np.empty((len(frame), self.width), np.float32)
-        unknown: dict[str, int] = {}
+        unseen = Unseen()
         for start in range(0, len(frame), BLOCK):
             part = frame.slice(start, BLOCK)
-            found = self.encode_into(part, out[start : start + len(part)], where, first + start)
-            for name, count in found.items():
-                unknown[name] = unknown.get(name, 0) + count
-        return Encoded(out, unknown)
+            unseen.add(self.encode_into(part, out[start : start + len(part)], where, first + start))
+        return Encoded(out, unseen)
 
     def put(self, frame: polars.DataFrame, places: np.ndarray, out: Placing, where: str, first: int) -> None:
         """Put the rows of a frame where `places` says, (rows,) row numbers of `out`; -1: nowhere."""
@@ -149,8 +148,8 @@ class Columns:
             self.encode_into(rows, out, where, first)  # tells the row by its right number
             raise
 
-    def encode_into(self, frame: polars.DataFrame, out: np.ndarray, where: str = "", first: int = 0) -> dict[str, int]:
-        """Write the rows into `out`, (rows, width) float32; how many unknown categories each column had."""
+    def encode_into(self, frame: polars.DataFrame, out: np.ndarray, where: str = "", first: int = 0) -> Unseen:
+        """Write the rows into `out`, (rows, width) float32; the categories that training has not seen."""
         if self._numeric.names:
             values = self._values(frame)
             rows = max(1, STRIP // values.shape[1])
@@ -199,13 +198,16 @@ class Columns:
                 "infinite or too large; correct it, or leave it empty"
             )
 
-    def _categories(self, frame: polars.DataFrame, out: np.ndarray) -> dict[str, int]:
-        unknown: dict[str, int] = {}
+    def _categories(self, frame: polars.DataFrame, out: np.ndarray) -> Unseen:
+        import polars
+
+        unseen = Unseen()
         start = 0
         for column in self.used:
             stop = start + column.width
             if isinstance(column, Category):
-                codes, missing = self._codes(column, frame.get_column(column.name))
+                text = frame.get_column(column.name).cast(polars.String)
+                codes, missing = self._codes(column, text)
                 out[:, start:stop] = 0
                 hit = codes < len(column.values)
                 out[np.flatnonzero(hit), start + codes[hit]] = 1
@@ -215,16 +217,15 @@ class Columns:
                 strange = other & (codes > len(column.values))
                 if column.missing:
                     out[missing, stop - 1] = 1
-                if (count := int(strange.sum())) > 0:
-                    unknown[column.name] = count
+                if strange.any():
+                    unseen.see(column.name, text.filter(polars.Series(strange)))
             start = stop
-        return unknown
+        return unseen
 
-    def _codes(self, column: Category, series: polars.Series) -> tuple[np.ndarray, np.ndarray]:
+    def _codes(self, column: Category, text: polars.Series) -> tuple[np.ndarray, np.ndarray]:
         """The number of each row's category, len(values) for a rare one, one more for any other; what is missing."""
         import polars
 
-        text = series.cast(polars.String)
         table = dict.fromkeys(column.rare, len(column.values))
         table |= {value: number for number, value in enumerate(column.values)}
         codes = text.replace_strict(table, default=len(column.values) + 1, return_dtype=polars.Int32).to_numpy()
@@ -260,10 +261,10 @@ class Columns:
 
 @dataclass
 class Encoded:
-    """Rows as the network takes them; `unknown` counts the categories that training has not seen, by column."""
+    """Rows as the network takes them, and the categories among them that training has not seen."""
 
     matrix: np.ndarray
-    unknown: dict[str, int] = field(default_factory=dict)
+    unseen: Unseen = field(default_factory=Unseen)
 
 
 class _NumericColumns:

@@ -28,6 +28,8 @@ def prefix_of(path: Path) -> Path | None:
         if not (named := re.search(r'^model_checkpoint_path: "([^"\\]+)"', text, re.MULTILINE)):
             return None
         return prefix_of(path / Path(named[1]).name)  # its folder may have moved; never another folder
+    if path.name == STATE and path.is_file():
+        return prefix_of(path.parent)
     prefix = path.with_name(SUFFIX.sub("", path.name))
     if prefix.with_name(f"{prefix.name}.index").is_file() or (prefix.is_file() and is_table(prefix)):
         return prefix

@@ -18,8 +18,13 @@ NAMES = {None: "as in the spec", "dropped": "top dropped", "replaced": "top repl
 Across = Callable[[float], float]
 
 
-def draw(variants: Sequence[Variant], found: Sequence[Tried], recommended: Recommendation, metric: str) -> str:
-    """The picture. A band shows from scratch, a ring the recommended variant; pale dots are behind it for sure."""
+def draw(
+    variants: Sequence[Variant], found: Sequence[Tried], recommended: Recommendation, metric: str, score: str
+) -> str:
+    """The picture. A band shows from scratch, a ring the recommended variant; pale dots are behind it for sure.
+
+    Diamonds are the `score` of the test rows.
+    """
     entries = {str(entry.variant): entry for entry in found}
     shown = [entry for variant in variants if (entry := entries.get(str(variant)))]
     estimates = [entry.ranked.estimate for entry in shown if entry.ranked.estimate]
@@ -34,7 +39,8 @@ def draw(variants: Sequence[Variant], found: Sequence[Tried], recommended: Recom
         y += GAP if depth is not None and entry.variant.reuse != depth else 0
         places[str(entry.variant)], depth, y = y + ROW / 2, entry.variant.reuse, y + ROW
     bottom = y + 4
-    parts = [_head(metric, recommended, [entry.variant for entry in shown], any(entry.test for entry in shown))]
+    tested = score if any(entry.test for entry in shown) else None
+    parts = [_head(metric, recommended, [entry.variant for entry in shown], tested)]
     parts += _axis(low, high, step, x, bottom)
     scratch = next((entry.ranked.estimate for entry in shown if entry.variant.scratch), None)
     if scratch:
@@ -49,12 +55,12 @@ def draw(variants: Sequence[Variant], found: Sequence[Tried], recommended: Recom
     )
 
 
-def _head(metric: str, recommended: Recommendation, variants: Sequence[Variant], test: bool) -> str:
+def _head(metric: str, recommended: Recommendation, variants: Sequence[Variant], score: str | None) -> str:
     title = f"Layers to reuse and to freeze: {metric}, mean and 95% interval over seeds"
     lines = [
         f'<text x="16" y="24" font-size="16" font-weight="bold">{escape(title)}</text>',
         f'<text x="16" y="44">recommended (ring): {escape(str(recommended.variant))}; pale: behind it beyond '
-        f"chance{'; diamonds: test accuracy' * test}</text>",
+        f"chance{f'; diamonds: test {score}' if score else ''}</text>",
     ]
     tops = list(dict.fromkeys(variant.top for variant in variants if not variant.scratch))
     left = 16

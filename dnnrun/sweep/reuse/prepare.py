@@ -11,11 +11,12 @@ from dnnrun.assemble import plan_transfer, read_data
 from dnnrun.data.dataset import Dataset
 from dnnrun.data.source import Places
 from dnnrun.errors import DataError, SpecError, TransferError
+from dnnrun.metric import CHIEF
 from dnnrun.spec.sections import Spec
 from dnnrun.spec.space import Sweep
 from dnnrun.store.find import find_checkpoint
 from dnnrun.store.run import all_runs
-from dnnrun.sweep.plan import Trial, spec_of
+from dnnrun.sweep.plan import Trial, compared, spec_of
 from dnnrun.sweep.reuse.variants import SCRATCH, TOPS, UNFREEZE, Top, Variant, variants_of
 from dnnrun.transfer.options import Transfer
 
@@ -28,7 +29,8 @@ class Prepared:
     """A search that can begin. `base` is the spec without transfer whose sweep has the variants as settings.
 
     `source` is the checkpoint that every variant reuses, `given` what was typed for it: a source trained on later
-    changes nothing. `notes` are things that a person should know and may have meant.
+    changes nothing. `notes` are things that a person should know and may have meant, `score` is
+    the metric that test rows are told in.
     """
 
     base: Spec
@@ -36,6 +38,7 @@ class Prepared:
     given: str
     variants: tuple[Variant, ...]
     notes: tuple[str, ...]
+    score: str
 
     @property
     def sweep(self) -> Sweep:
@@ -63,16 +66,20 @@ def prepare(
     _check(spec, runs)
     assert spec.transfer is not None
     assert spec.sweep is not None
-    pinned = source or find_checkpoint(spec.transfer.parts[0].from_).folder.resolve()
+    given = spec.transfer.parts[0].from_
+    pinned = source or find_checkpoint(given).folder.resolve()
     options = _options(spec.transfer, pinned)
     bare = spec.model_copy(update={"transfer": None})
     first = Trial({}, spec.seed, fold=1 if spec.sweep.folds else None)
     dataset = read_data(spec_of(bare, first), places)
-    if dataset.task == "regression":
-        raise SpecError(["data.task: reuse-search compares accuracies, and the task is regression; use dnnrun sweep"])
+    spec = compared(spec, dataset.task)
+    assert spec.sweep is not None
     split = spec.sweep.metric.partition(".")[0]
     if split not in dataset.splits:
-        raise DataError(f"data.validation leaves no rows, and variants are compared by {spec.sweep.metric}; leave some")
+        raise DataError(
+            f"data.validation leaves no rows, and variants are compared by {spec.sweep.metric}; leave some, or give "
+            "--folds"
+        )
     hidden = [_entry(entry) for entry in spec.model.model_dump(mode="json")["hidden"]]
     fitting, why = _fitting(bare, places, dataset, hidden, options)
     chosen = _chosen(depths, fitting, why, pinned)
@@ -88,7 +95,7 @@ def prepare(
         notes += [note for note in plan.notes if note not in notes]
     settings = tuple(dict(variant.setting) for variant in variants)
     base = bare.model_copy(update={"sweep": spec.sweep.model_copy(update={"settings": settings})})
-    return Prepared(base, pinned, spec.transfer.parts[0].from_, tuple(variants), tuple(notes))
+    return Prepared(base, pinned, given, tuple(variants), tuple(notes), CHIEF[dataset.task])
 
 
 def _check(spec: Spec, runs: Path) -> None:

@@ -18,7 +18,7 @@ from dnnrun.sweep.results import rows_of
 from dnnrun.sweep.reuse.picture import draw
 from dnnrun.sweep.reuse.prepare import Prepared
 from dnnrun.sweep.reuse.variants import SCRATCH, Variant
-from dnnrun.sweep.reuse.verdict import Recommendation, Tried, best_reuse, confirmed, recommend, tried
+from dnnrun.sweep.reuse.verdict import Confirmed, Recommendation, Tried, best_reuse, confirmed, recommend, tried
 from dnnrun.sweep.run import STATE, Listener, SweepRun, begin, newest, open_sweep, run_trials
 from dnnrun.sweep.statistics import Estimate
 
@@ -45,6 +45,10 @@ class ReuseSearch:
     tried: list[Tried]
     recommended: Recommendation
     test: bool
+
+    def confirmed(self) -> list[Confirmed]:
+        """What the fresh seeds say, variant by variant, from scratch last."""
+        return confirmed(self.sweep.of("confirm"), self.prepared.variants, self.prepared.score)
 
 
 def begun(runs: Path, spec: Spec) -> Begun:
@@ -94,7 +98,7 @@ def reuse_search(
         with files.lock(folder / ".lock"):
             sweep = open_sweep(folder, base, paged=False)
             run_trials(sweep, trials, engine, data_dir, () if test else ("test",), fail_fast, stop, heard)
-            found = tried(prepared.variants, sweep.of("search"), sweep_options)
+            found = tried(prepared.variants, sweep.of("search"), sweep_options, prepared.score)
             if found[0].ranked.estimate is None:
                 sweep.save("failed")
                 first = next(iter(sweep.outcomes.values()))
@@ -135,13 +139,15 @@ def winning_spec(prepared: Prepared, variant: Variant) -> Spec:
 def _write(search: ReuseSearch) -> None:
     folder, recommended = search.sweep.folder, search.recommended
     lines = [f"{recommended.variant}: recommended by {folder}", "", *recommended.reasons]
-    lines += [str(entry) for entry in confirmed(search.sweep.of("confirm"), search.prepared.variants)]
+    lines += [str(entry) for entry in search.confirmed()]
     header = "".join(f"# {line}".rstrip() + "\n" for line in lines)
     text = header + dump(winning_spec(search.prepared, recommended.variant))
     files.write_atomic(folder / WINNER, text.encode())
     files.write_atomic(
         folder / PICTURE,
-        draw(search.prepared.variants, search.tried, recommended, search.prepared.sweep.metric).encode(),
+        draw(
+            search.prepared.variants, search.tried, recommended, search.prepared.sweep.metric, search.prepared.score
+        ).encode(),
     )
     files.write_atomic(folder / RESULT, (json.dumps(as_json(search), indent=1) + "\n").encode())
 
@@ -181,7 +187,7 @@ def as_json(search: ReuseSearch) -> dict[str, Any]:
                 "estimates": {name: _estimate(value) for name, value in entry.estimates.items()},
                 "test_minus_scratch": _estimate(entry.minus_scratch),
             }
-            for entry in confirmed(search.sweep.of("confirm"), search.prepared.variants)
+            for entry in search.confirmed()
         ],
         "picture": str(folder / PICTURE),
         "trials": rows_of(list(search.sweep.outcomes.values())),

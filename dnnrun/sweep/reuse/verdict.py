@@ -11,16 +11,14 @@ from dnnrun.metric import higher_is_better
 from dnnrun.spec.space import Sweep
 from dnnrun.sweep.results import Outcome, Pair, Ranked, rank
 from dnnrun.sweep.reuse.variants import Variant
-from dnnrun.sweep.statistics import Estimate, difference, estimate, verdict
-
-TEST = "test.accuracy"
+from dnnrun.sweep.statistics import Estimate, difference, estimate, told_apart, verdict
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A variant with its ranking, its paired difference to training from scratch, and its test accuracy if measured.
+    """A variant with its ranking, its paired difference to training from scratch, and its test score if measured.
 
-    Differences are as measured: of a loss, less is better.
+    Differences are as measured: of a loss or an error, less is better.
     """
 
     variant: Variant
@@ -29,14 +27,14 @@ class Tried:
     test: Estimate | None
 
 
-def tried(variants: Sequence[Variant], outcomes: Sequence[Outcome], sweep: Sweep) -> list[Tried]:
-    """Every variant that has an outcome, best first."""
+def tried(variants: Sequence[Variant], outcomes: Sequence[Outcome], sweep: Sweep, score: str) -> list[Tried]:
+    """Every variant that has an outcome, best first; `score` is the metric of the test rows."""
     by_setting = {_key(variant.setting): variant for variant in variants}
     ranked = rank(outcomes, sweep.metric, folds=sweep.folds)
     scratch = next((entry.values for entry in ranked if by_setting[_key(entry.setting)].scratch), {})
     tests: dict[str, list[float]] = {}
     for outcome in outcomes:
-        if (value := outcome.value(TEST)) is not None:
+        if (value := outcome.value(f"test.{score}")) is not None:
             tests.setdefault(_key(outcome.trial.setting), []).append(value)
     found = []
     for entry in ranked:
@@ -118,19 +116,20 @@ def _against_scratch(found: Sequence[Tried], metric: str, seeds: str) -> list[st
 
 
 def better(gain: Estimate, metric: str) -> bool:
-    """Whether a difference is one for the better: up, or of a loss down."""
+    """Whether a difference is one for the better: up, or of a loss or an error down."""
     return (gain.mean > 0) == higher_is_better(metric)
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What fresh seeds say of a variant: its estimates by `split.metric`, and its test accuracy minus from scratch."""
+    """What fresh seeds say of a variant: its estimates by `split.metric`, and its test `score` minus from scratch."""
 
     variant: Variant
     seeds: tuple[int, ...]
     failed: int
     estimates: Mapping[str, Estimate]
     minus_scratch: Estimate | None
+    score: str
 
     def __str__(self) -> str:
         values = ", ".join(f"{name} {value}" for name, value in self.estimates.items()) or "every trial failed"
@@ -138,22 +137,23 @@ class Confirmed:
         said = f"on {len(self.seeds)} fresh seeds, {self.variant}: {values}{failed}"
         if self.minus_scratch is None:
             return said
-        told = {"better": "reuse helps", "worse": "reuse hurts"}
-        what = verdict(self.minus_scratch)
-        return f"{said}; test minus from scratch {self.minus_scratch}: {told.get(what, what)}"
+        told = f"reuse {'helps' if better(self.minus_scratch, self.score) else 'hurts'}"
+        what = told if told_apart(self.minus_scratch) else verdict(self.minus_scratch)
+        return f"{said}; test minus from scratch {self.minus_scratch}: {what}"
 
 
-def confirmed(outcomes: Iterable[Outcome], variants: Sequence[Variant]) -> list[Confirmed]:
-    """What the fresh seeds say, variant by variant, from scratch last."""
+def confirmed(outcomes: Iterable[Outcome], variants: Sequence[Variant], score: str) -> list[Confirmed]:
+    """What the fresh seeds say of `score`, variant by variant, from scratch last."""
     by_setting = {_key(variant.setting): variant for variant in variants}
     groups: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault(_key(outcome.trial.setting), []).append(outcome)
-    scratch = _values(groups.get(_key({}), []), TEST)
+    test = f"test.{score}"
+    scratch = _values(groups.get(_key({}), []), test)
     found = []
     for key in sorted(groups, key=lambda key: by_setting[key].scratch):
         group = groups[key]
-        values = {name: _values(group, name) for name in ("validation.accuracy", TEST)}
+        values = {name: _values(group, name) for name in (f"validation.{score}", test)}
         variant = by_setting[key]
         found.append(
             Confirmed(
@@ -161,7 +161,8 @@ def confirmed(outcomes: Iterable[Outcome], variants: Sequence[Variant]) -> list[
                 tuple(sorted(outcome.trial.seed for outcome in group)),
                 sum(outcome.status == "failed" for outcome in group),
                 {name: estimate(list(these.values())) for name, these in values.items() if these},
-                None if variant.scratch else difference(values[TEST], scratch),
+                None if variant.scratch else difference(values[test], scratch),
+                score,
             )
         )
     return found

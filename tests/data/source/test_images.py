@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dnnrun.assemble import read_data
 from dnnrun.data.check import check
 from dnnrun.data.select import Selection, select
 from dnnrun.data.source import Places, Raw, Source
 from dnnrun.errors import DataError
+from dnnrun.spec.load import load_mapping
 
 RNG = np.random.default_rng(0)
 
@@ -82,6 +84,11 @@ def test_splits_are_folders(tmp_path: Path) -> None:
     found = select(raw, Selection(), seed=0)
     assert dict(found.splits) == {"train": (0, 6), "validation": (6, 10), "test": (10, 12)}
     np.testing.assert_array_equal(found.features[:10], raw.train.features)
+    source = {"type": "images", "path": str(tmp_path)}
+    spec = load_mapping({"data": {"source": source, "validation": 3}, "model": {"hidden": [2]}})
+    assert read_data(spec, Places()).notes == (
+        "4 validation rows of the source's own; data.validation (3) takes none from training",
+    )
     with pytest.raises(
         DataError, match=r"data.fold: the source has validation rows of its own; leave them or the fold"
     ):

@@ -91,6 +91,19 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {"data": {"task": "regression"}},
         "a.csv: row 1: the target 't' is 'y', wanted a number for regression; rows like it: 40",
     ),
+    "several targets of text": (
+        HEAD + ROWS,
+        {"target": ["c", "t"]},
+        "a.csv: the targets c, t: several are either all numbers (regression) or all labels of 0 and 1 (multilabel), "
+        "and 'c' is no number in 40 rows, first 'a' in row 1; 't' is no number in 40 rows, first 'y' in row 1. Predict "
+        "one at a time, naming a single target, or write what is yes or no as 1 and 0",
+    ),
+    "a text among several targets": (
+        changed("7,3.5,b,y", "7,3.5,c,y"),
+        {"target": ["n", "c"], "data": {"task": "multilabel"}},
+        "a.csv: the targets n, c: several are either all numbers (regression) or all labels of 0 and 1 (multilabel), "
+        "and 'c' is no number in 40 rows, first 'a' in row 1. Predict one at a time, naming a single target",
+    ),
     "duplicate names": ("n,f,n,t\n" + ROWS, {}, "a.csv: two columns are called 'n'; give each a name of its own"),
     "short row": (
         changed("7,3.5,b,y", "7,3.5,b"),
@@ -341,7 +354,11 @@ def test_rare_and_unknown_categories() -> None:
     assert columns.used == (Category("k", ("a", "b"), ("c",), False),)
     found = columns.encode(polars.DataFrame({"k": ["b", "c", "new", None]}))
     assert found.matrix.tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]]
-    assert found.unknown == {"k": 1}
+    assert (found.unseen.counts, found.unseen.examples) == ({"k": 1}, {"k": ["new"]})
+    many = columns.encode(polars.DataFrame({"k": [*"defgh", "a", "x" * 50, *"ddd"] * 300})).unseen
+    assert many.lines() == ["k: 2,700 values that training has not seen, taken as unknown ('d', 'e', 'f')"]
+    (line,) = columns.encode(polars.DataFrame({"k": ["x" * 50]})).unseen.lines()
+    assert line == f"k: 1 value that training has not seen, taken as unknown ('{'x' * 37}...')"
 
 
 def test_splits_of_a_column_and_of_files() -> None:
@@ -351,6 +368,7 @@ def test_splits_of_a_column_and_of_files() -> None:
         "validation": 10,
         "test": 10,
     }
+    assert "10 validation rows of the source's own; data.validation (0.2) takes none from training" in found.notes
     files = data(HEAD + ROWS, test="b.csv", other=HEAD + "100,7,a,x\n3,1.5,b,y\n", data={"validation": 0})
     assert files.splits == {"train": (0, 40), "test": (40, 42)}
     assert files.warnings == (

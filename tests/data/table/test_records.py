@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dnnrun.data.table import records as module
 from dnnrun.data.table.records import records
+from dnnrun.errors import DataError
 
 CELLS = st.text("ab,\"\n é'", max_size=6)
 
@@ -62,3 +63,37 @@ def test_how_far_it_is_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     told: list[int] = []
     list(records(tmp_path / "a.csv", "utf-8", '"', told.append))
     assert told == [8, 16, 24, 32, 40]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_quote_that_is_never_closed_is_told_before_the_file_is_held(
+    encoding: str, packed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PIECE", 1 << 16)
+    monkeypatch.setattr(module, "LONGEST", 1 << 20)
+    path, rows = tmp_path / "a.csv", '1,"two\nlines"\n' * 50
+    data = (rows + '5,"7" pipe"\n' + '6,"seven"\n' * 600_000).encode(encoding)
+    path.write_bytes(gzip.compress(data) if packed else data)
+    told: list[int] = []
+    pieces = records(path, encoding, '"', told.append)
+    assert next(pieces).decode() == rows
+    with pytest.raises(DataError) as caught:
+        next(pieces)
+    assert str(caught.value) == (
+        f"{path}:101: a quote opens there and is not closed within 1 MB; close it, or say data.source.quote: '' where "
+        "quotes mean nothing"
+    )
+    assert packed or told[-1] < len(data) / 2
+
+
+def test_a_text_as_long_as_may_be_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PIECE", 64)
+    monkeypatch.setattr(module, "LONGEST", 1 << 10)
+    text = '1,"' + "a\n" * 500 + '"\n'
+    (tmp_path / "a.csv").write_text("0,b\n" + text + "2,c\n")
+    pieces = list(records(tmp_path / "a.csv", "utf-8", '"'))
+    assert any(piece.decode().find(text) >= 0 for piece in pieces)
+    (tmp_path / "b.csv").write_text("0,b\n" + "1," * 2000)
+    with pytest.raises(DataError, match=r"b.csv:2: a row of more than 0 MB; wanted a row on a line of its own"):
+        list(records(tmp_path / "b.csv", "utf-8", '"'))

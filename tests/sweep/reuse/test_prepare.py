@@ -97,7 +97,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], type[DnnrunError], str]] = [
         {"data": {"source": "digits", "validation": 0}},
         {},
         DataError,
-        "data.validation leaves no rows, and variants are compared by validation.accuracy; leave some",
+        "data.validation leaves no rows, and variants are compared by validation.accuracy; leave some, or give --folds",
     ),
     (
         {},

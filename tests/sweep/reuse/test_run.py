@@ -11,13 +11,13 @@ from xml.etree import ElementTree
 import pytest
 
 from dnnrun.errors import Interrupted, ResumeError, RunFailed
-from dnnrun.spec.load import load
+from dnnrun.spec.load import load, load_mapping
 from dnnrun.sweep.plan import planned
 from dnnrun.sweep.results import Outcome
 from dnnrun.sweep.reuse.prepare import Prepared
 from dnnrun.sweep.reuse.run import PICTURE, RESULT, WINNER, as_json, begun, reuse_search
-from dnnrun.sweep.reuse.verdict import confirmed
 from dnnrun.sweep.run import Listener
+from tests.smallruns import trained
 from tests.sweep.reuse.searches import Pretend, prepared, shape, spec_on
 from tests.transfer.sources import written
 
@@ -68,7 +68,7 @@ def test_only_the_best_reuse_and_from_scratch_see_the_test_rows_on_fresh_seeds(f
     search = {trial.name for trial in planned(few.base, few.sweep)}
     assert {name for name, unseen in engine.unseen.items() if unseen == ["test"]} == search
     assert all(entry.test is None for entry in found.tried)
-    told = {str(entry.variant): entry for entry in confirmed(found.sweep.of("confirm"), few.variants)}
+    told = {str(entry.variant): entry for entry in found.confirmed()}
     assert list(told) == ["reuse 2, freeze 0, 1 dropped", "from scratch"]
     assert {entry.seeds for entry in told.values()} == {(7, 8)}
     assert set(told["from scratch"].estimates) == {"validation.accuracy", "test.accuracy"}
@@ -89,7 +89,7 @@ def test_from_scratch_is_recommended_where_it_is_best(few: Prepared, tmp_path: P
     assert found.recommended.variant.scratch
     assert found.recommended.reasons[1] == "every other variant is behind it at 4 seeds"
     assert found.recommended.reasons[-1].endswith("; reuse hurts")
-    assert {str(entry.variant) for entry in confirmed(found.sweep.of("confirm"), few.variants)} == {
+    assert {str(entry.variant) for entry in found.confirmed()} == {
         "reuse 3, freeze 0",
         "from scratch",
     }
@@ -117,6 +117,22 @@ def test_less_loss_is_better(source: Path, tmp_path: Path) -> None:
     assert str(found.recommended.variant) == "reuse 2, freeze 0, 1 dropped"
     assert "validation.loss -0.1000" in found.recommended.reasons[-1]
     assert found.recommended.reasons[-1].endswith("reuse helps")
+
+
+def test_numbers_are_compared_by_their_error(tmp_path: Path, compiled: Path) -> None:
+    network = {"data": {"source": "diabetes"}, "model": {"hidden": [12, 10, 8]}, "train": {"epochs": 1}}
+    source = trained(load_mapping({"name": "numbers", **network}), tmp_path, compiled).run
+    options = {"depths": {2, 3}, "unfreeze": [0, "all"], "tops": ["dropped"]}
+    few = prepared(source, tmp_path, options, **network, sweep={"seeds": 4, "confirm": 2})
+    found = reuse_search(few, Pretend(HELPS), runs=tmp_path, test=True)
+    assert str(found.recommended.variant) == "reuse 2, freeze 0, 1 dropped"
+    assert found.recommended.reasons[0].startswith("validation.rmse 0.2000")
+    assert found.recommended.reasons[-1].endswith("reuse helps")
+    assert [entry.test is not None for entry in found.tried] == [True] * 5
+    best, scratch = found.confirmed()
+    assert set(scratch.estimates) == {"validation.rmse", "test.rmse"}
+    assert re.search(r"test minus from scratch -0\.1\d* \+-0\.\d+: reuse helps$", str(best))
+    assert "diamonds: test rmse" in (found.sweep.folder / PICTURE).read_text()
 
 
 def test_what_is_written(few: Prepared, tmp_path: Path) -> None:
