@@ -6,30 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dnnrun.assemble import assemble
 from dnnrun.data.source import Places
 from dnnrun.diagnose.measure import Look, look
 from dnnrun.diagnose.remedy import LEARNED, changed
-from dnnrun.diagnose.sample import sample
 from dnnrun.spec.sections import Spec
-from dnnrun.streams import generator
 from tests.deepnets import deep
-from tests.plainnet import FUNCTIONS, Plain, plain
-
-
-def seen_plainly(spec: Spec, normal: int | None = None) -> Plain:
-    """The network over the very rows that are looked at, in NumPy."""
-    parts = assemble(sample(spec), Places(), None)
-    data, width = parts.dataset, sum(layer.units for layer in parts.architecture.layers)
-    rows = generator(spec.seed, "order", 0).permutation(np.arange(*data.splits["train"]))
-    rows = rows[: min(1000, int(1e8 / width))]
-    if normal is None:
-        offset, factor = parts.scaling.offset_factor()
-        x = (data.features[rows] - offset) * factor
-    else:
-        x = generator(spec.seed, "diagnose", "inputs").standard_normal((len(data.labels), normal), np.float32)[rows]
-    return plain(spec, x, data.labels[rows], len(data.names))
-
+from tests.plainnet import FUNCTIONS, seen_plainly
 
 NORMAL = {"type": "normal", "std": 1.0}
 
