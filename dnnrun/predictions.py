@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import queue
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dnnrun import files
 from dnnrun.data.finding import find_all
 from dnnrun.data.inputs import Inputs, located, open_inputs, takes
+from dnnrun.data.room import Room
 from dnnrun.data.source import Places
 from dnnrun.data.table.columns import Columns
 from dnnrun.data.table.csv import Form
@@ -99,7 +101,8 @@ def predict_files(
     if columns is None or any(takes(found) for path in paths if (found := Path(path)).exists()):
         if id is not None:
             raise DataError("--id: arrays and images have no columns; leave it out (files are named by their paths)")
-        given = [open_inputs(located(path, places or Places()), trained.expected) for path in paths]
+        places, room = places or Places(), _room(places)
+        given = [open_inputs(located(path, places), trained.expected, room=room) for path in paths]
         return Predictions(trained, [inputs.path for inputs in given], partial(_of_inputs, given, proba), progress)
     found = find_all(paths, places or Places())
     tables = [open_table(path, source.form() if hasattr(source, "form") else Form()) for path in found]
@@ -114,6 +117,15 @@ def predict_files(
     for table in tables:
         told.extra += [name for name in columns.check_names(table.names, str(table.path)) if name not in told.extra]
     return told
+
+
+def _room(places: Places | None) -> Room | None:
+    """Where packed arrays are put so that they need not be in memory; None where nothing can be written."""
+    folder = (places and places.cache) or Path(tempfile.gettempdir())
+    try:
+        return Room(folder / "rows")
+    except DataError:
+        return None
 
 
 def _of_tables(

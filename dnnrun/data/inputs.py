@@ -22,6 +22,7 @@ from dnnrun.data.folders import holds_images, inside
 from dnnrun.data.image import SUFFIXES, Decoder, Mode
 from dnnrun.data.inflate import Inflated
 from dnnrun.data.npy import NUMBERS, TEXTS, Archive, read_npy
+from dnnrun.data.room import Room, release
 from dnnrun.data.source import Places, Source, TaskName
 from dnnrun.data.source.images import Images
 from dnnrun.data.source.npz import Npz
@@ -82,6 +83,7 @@ class ArrayInputs(Inputs):
             if rows.dtype != np.uint8:
                 rows = as_float32(rows, str(self.path), start + 1)
             yield Piece(rows, range(start + 1, stop + 1), labels)
+            release(self.rows)
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,11 @@ def located(path: str, places: Places) -> Path:
     return found
 
 
-def open_inputs(path: Path, expected: Expected, labels: Path | None = None) -> Inputs:
+def open_inputs(path: Path, expected: Expected, labels: Path | None = None, room: Room | None = None) -> Inputs:
     """The rows of a path that `takes` is true for. `labels` is a .npy or IDX file of their labels.
 
-    Raises DataError where they are not what the network takes.
+    With a `room` no more than some of them are in memory: arrays are mapped where they lie, or from there where they
+    are packed. Raises DataError where they are not what the network takes.
     """
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
         if labels is not None:
@@ -141,7 +144,7 @@ def open_inputs(path: Path, expected: Expected, labels: Path | None = None) -> I
         return _images(path, expected)
     if not path.exists():
         raise DataError(f"{path}: not found; correct the path")
-    rows, known = _arrays(path, expected)
+    rows, known = _arrays(path, expected, room)
     if labels is not None:
         known = read_npy(labels, TEXTS) if labels.suffix.lower() == ".npy" else idx.read(labels)[0]
     rows = _fitting(path, rows, expected)
@@ -154,16 +157,16 @@ def open_inputs(path: Path, expected: Expected, labels: Path | None = None) -> I
     return ArrayInputs(path, len(rows), known, rows)
 
 
-def _arrays(path: Path, expected: Expected) -> tuple[np.ndarray, np.ndarray | None]:
+def _arrays(path: Path, expected: Expected, room: Room | None) -> tuple[np.ndarray, np.ndarray | None]:
     if path.suffix.lower() == ".npy":
         return read_npy(path, mapped=True), None
     if path.suffix.lower() != ".npz":
-        return idx.read(path)[0], None
+        return idx.read(path)[0] if room is None else idx.mapped(path, room), None
     archive, own = Archive(path), expected.source
     names = (own.features, own.labels) if isinstance(own, Npz) else ("x", "y")
     if names[0] not in archive.names and len(archive.names) == 1:
         names = archive.names[0], ""
-    return archive.read(names[0], NUMBERS), archive.read(names[1], TEXTS) if names[1] in archive.names else None
+    return archive.read(names[0], NUMBERS, room), archive.read(names[1], TEXTS) if names[1] in archive.names else None
 
 
 def _fitting(path: Path, rows: np.ndarray, expected: Expected) -> np.ndarray:

@@ -57,8 +57,8 @@ class Room:
         free = shutil.disk_usage(self.folder).free
         if size > free:
             raise DataError(
-                f"data.stream: the rows take {size / 2**30:,.1f} GiB on disk, and {free / 2**30:,.1f} GiB are free in "
-                f"{self.folder.parent}; name another folder with DNNRUN_CACHE, or make room"
+                f"{self.folder.parent}: the rows take {size / 2**30:,.1f} GiB on disk, and {free / 2**30:,.1f} GiB are "
+                "free; name another folder with DNNRUN_CACHE, or make room"
             )
 
     def append(self, path: Path, values: Any) -> None:
@@ -180,9 +180,7 @@ def release(rows: np.ndarray) -> None:
 
 
 def _unkept(folder: Path, error: OSError) -> DataError:
-    return DataError(
-        f"data.stream: {folder}: rows cannot be kept there ({error.strerror}); name another folder with DNNRUN_CACHE"
-    )
+    return DataError(f"{folder}: rows cannot be kept there ({error.strerror}); name another folder with DNNRUN_CACHE")
 
 
 def _alive(process: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from PIL import Image
 
 from dnnrun.data import inputs
-from dnnrun.data.inputs import Expected, Inputs, open_inputs, takes
+from dnnrun.data.inputs import ArrayInputs, Expected, Inputs, open_inputs, takes
 from dnnrun.data.inputs import whole as whole_dataset
+from dnnrun.data.room import Room
 from dnnrun.data.source import Source
 from dnnrun.errors import DataError
 from tests.data.idxfile import idx_bytes
@@ -53,6 +55,20 @@ def whole(found: Inputs) -> tuple[np.ndarray, list[Any]]:
     assert max(len(piece.features) for piece in pieces) <= 3
     assert sum(len(piece.ids) for piece in pieces) == found.count
     return np.concatenate([piece.features for piece in pieces]), [name for piece in pieces for name in piece.ids]
+
+
+@pytest.mark.parametrize("name", ["x.npz", "packed.npz", "fortran.npz", "x-idx", "packed-idx", "float-idx"])
+def test_in_a_room_rows_are_mapped_and_the_same(name: str, folder: Path) -> None:
+    np.savez_compressed("packed.npz", x=ROWS)
+    np.savez("fortran.npz", x=np.asfortranarray(ROWS))
+    Path("packed-idx").write_bytes(gzip.compress(idx_bytes(IMAGES)))
+    Path("float-idx").write_bytes(idx_bytes((ROWS / 2).astype(">f4")))
+    plain = open_inputs(Path(name), EXPECTED)
+    mapped = open_inputs(Path(name), EXPECTED, room=Room(folder / "rows"))
+    assert isinstance(mapped, ArrayInputs)
+    assert isinstance(mapped.rows, np.memmap)
+    for one, other in zip(whole(plain), whole(mapped), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_which_paths_are_taken(folder: Path) -> None:

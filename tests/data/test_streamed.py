@@ -179,9 +179,7 @@ def test_a_disk_that_is_too_small_is_told_before_it_is_full(name: str, monkeypat
     source = SOURCES[name]()
     usage = room.shutil.disk_usage(".")._replace(free=100)
     monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(
-        DataError, match=r"data.stream: the rows take 0.0 GiB on disk, and 0.0 GiB are free in cache/rows"
-    ):
+    with pytest.raises(DataError, match=r"cache/rows: the rows take 0.0 GiB on disk, and 0.0 GiB are free; name"):
         data(source, True)
 
 
@@ -194,9 +192,7 @@ def test_a_disk_that_fills_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         Path, "open", lambda path, mode="r", **more: (full if mode == "ab" else real)(path, mode, **more)
     )
-    with pytest.raises(
-        DataError, match=r"data.stream: cache/rows: rows cannot be kept there \(No space left on device\); name"
-    ):
+    with pytest.raises(DataError, match=r"cache/rows: rows cannot be kept there \(No space left on device\); name"):
         data(source, True)
 
 
