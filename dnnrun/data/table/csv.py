@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NULL = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "<NA>", "?")
 HEAD = 1 << 24  # bytes that a header may take
+LONGEST_NAME = 1000  # characters
 SEPARATORS = (",", "\t", ";", "|")
 
 
@@ -186,6 +187,13 @@ def open_csv(path: Path, form: Form) -> Csv:
     if not form.header:
         return Csv(path, form, tuple(f"column_{number}" for number in range(len(names))), separator)
     stripped = [name.strip() for name in names]
+    open_quote = form.quote and "\n" in names[-1] and head.count(form.quote) % 2
+    if open_quote or any(len(name) > LONGEST_NAME for name in stripped):
+        told = max(stripped, key=len)[:20]
+        raise DataError(
+            f"{path}:1: the header has a name without end, {told!r} and so on; close the quote that opens there, or "
+            "say data.source.quote: '' where quotes mean nothing"
+        )
     if not any(stripped):
         raise DataError(f"{path}: its first line names no column; wanted a header")
     for name in stripped:

@@ -130,6 +130,12 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     ),
     "UTF-16": ((HEAD + ROWS).encode("utf-16"), {}, "a.csv: its text is UTF-16; say data.source.encoding: utf-16"),
     "empty": ("", {}, "a.csv: the file is empty; give it data"),
+    "quote in the header": (
+        '"' + HEAD + ROWS,
+        {},
+        r"a.csv:1: the header has a name without end, 'n,f,c,t\n0,0.0,a,y\n1,' and so on; close the quote that opens "
+        "there, or say data.source.quote: '' where quotes mean nothing",
+    ),
     "header only": (HEAD, {}, "a.csv: no rows below the header; give it data"),
     "quote": (
         changed("7,3.5,b", '7,3.5,"b'),
