@@ -192,7 +192,9 @@ def dnnrun(place: Path, *words: str) -> tuple[str, float]:
 
 
 def environment() -> dict[str, Any]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+    """That of a shell: polars, imported here, leaves settings of its allocator, to which a command's would give way."""
+    own = {name: value for name, value in os.environ.items() if name != "_RJEM_MALLOC_CONF"}
+    return {**own, "PYTHONPATH": str(ROOT)}
 
 
 if __name__ == "__main__":

@@ -18,11 +18,12 @@ from dnnrun.data.finding import find_all
 from dnnrun.data.inputs import Inputs, located, open_inputs, takes
 from dnnrun.data.room import Room
 from dnnrun.data.source import Places
-from dnnrun.data.table.columns import Columns
+from dnnrun.data.table.columns import Columns, Encoded
 from dnnrun.data.table.csv import Form
 from dnnrun.data.table.files import Table, format_of, open_table
 from dnnrun.data.table.frames import encode
 from dnnrun.data.table.kinds import listed
+from dnnrun.data.table.records import ahead
 from dnnrun.data.table.unseen import Unseen
 from dnnrun.errors import DataError
 from dnnrun.trained import Trained
@@ -134,16 +135,20 @@ def _of_tables(
     wanted = list(columns.names) if id is None or id in columns.names else [*columns.names, id]
     numeric = [column.name for column in columns.used if column.kind == "number" and column.name != id]
     size = max(1, min(MOST_ROWS, CELLS // columns.width))
-    for table in tables:
+
+    def encoded(table: Table) -> Iterator[tuple[polars.DataFrame, Encoded]]:
         first = 0
         for whole in table.scan(wanted, numeric, size):
             for start in range(0, len(whole), size):
                 batch = whole.slice(start, size)
-                encoded = encode(batch, columns, str(table.path), first)
-                told.unseen.add(encoded.unseen)
-                frame = told.trained.told(encoded.matrix, proba)
-                yield frame if id is None else frame.insert_column(0, batch[id])
+                yield batch, encode(batch, columns, str(table.path), first)
                 first += len(batch)
+
+    for table in tables:
+        for batch, rows in ahead(encoded(table)):
+            told.unseen.add(rows.unseen)
+            frame = told.trained.told(rows.matrix, proba)
+            yield frame if id is None else frame.insert_column(0, batch[id])
 
 
 def _of_inputs(given: Sequence[Inputs], proba: bool, told: Predictions) -> Iterator[polars.DataFrame]:
