@@ -54,6 +54,7 @@ def table(tmp_path: Path) -> Path:
 def test_a_spec_says_what_was_found_and_loads(table: Path, tmp_path: Path) -> None:
     found = propose(str(table), ["dear: true?"])
     assert (found.name, found.task, found.rows) == ("of-houses-1", "classification", ROWS)
+    assert "# dnnrun train of-houses-1.yaml" in found.text.splitlines()
     assert found.ignored == ("note",)
     assert found.suspicious == ("tax",)
     assert found.features == ("size", "town", "sold", "gaps", "same", "tax")
@@ -247,3 +248,16 @@ def test_the_command_writes_once_and_tells_as_json(table: Path, tmp_path: Path) 
     assert again.exit_code == 2
     assert "is there already; choose another name, or --force to replace it" in " ".join(again.output.split())
     assert CliRunner().invoke(app, [*line, "--force"]).exit_code == 0
+
+
+def test_runs_are_called_like_the_file_that_the_spec_is_saved_to(table: Path, tmp_path: Path) -> None:
+    line = ["new", str(table), "--target", "size"]
+    printed = CliRunner().invoke(app, line).stdout
+    assert loaded(printed, tmp_path).name == "new"  # loaded saves it as new.yaml
+    written = tmp_path / "my first.yaml"
+    assert CliRunner().invoke(app, [*line, "-o", str(written)]).exit_code == 0
+    assert load(written).name == "my-first"
+    assert "# dnnrun train 'my first.yaml'" in written.read_text().splitlines()
+    assert "predict runs/my-first NEW-ROWS" in written.read_text()
+    named = CliRunner().invoke(app, [*line, "--name", "houses"]).stdout
+    assert loaded(named, tmp_path).name == "houses"

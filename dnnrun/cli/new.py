@@ -27,7 +27,7 @@ def new(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="SPEC", help="Where to write the spec; unset: stdout.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the spec and its runs; unset: the file's.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the runs; unset: that of the file of the spec.")] = None,
     task: Annotated[str | None, typer.Option(help="classification, regression or multilabel; unset: read off.")] = None,
     row_id: Annotated[str | None, typer.Option("--id", metavar="COLUMN", help="The column that names a row.")] = None,
     ignore: Annotated[
@@ -57,6 +57,7 @@ def new(
         table,
         target or (),
         name=name,
+        file=None if output is None else output.stem,
         task=stated,
         row_id=row_id,
         ignore=ignore or (),

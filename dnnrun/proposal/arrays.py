@@ -15,7 +15,7 @@ from dnnrun.data.arrays import Image
 from dnnrun.data.source import Places, TaskName
 from dnnrun.errors import DataError
 from dnnrun.proposal.bending import of_few
-from dnnrun.proposal.text import Proposal, commands, listed, name_of, recipe, scalar, task_line, told
+from dnnrun.proposal.text import Called, Proposal, listed, recipe, scalar, task_line, told
 
 FEATURES, LABELS = (
     ("x", "x_train", "features", "data", "images", "inputs"),
@@ -27,7 +27,7 @@ WIDEST, PROBED = 64, 200  # pixels of a side that layers of all pixels learn fro
 
 
 def of_arrays(
-    path: str, file: Path, targets: Sequence[str], name: str | None, task: TaskName | None, places: Places
+    path: str, file: Path, targets: Sequence[str], called: Called, task: TaskName | None, places: Places
 ) -> Proposal:
     """A spec for the arrays of an .npz file; the one with the labels is `targets`, or known by its name."""
     from dnnrun.data.npy import Archive
@@ -56,11 +56,10 @@ def of_arrays(
     found = None if raw.image else of_few(raw)
     gain = math.inf if raw.image else found.gain if found else 0
     sections = _sections(advised(rows, gain), raw.image, "test_features" in options)
-    name, what = name or name_of(path), told(raw.task, raw.classes or raw.targets, raw.train.labels)
+    called, what = called.by(path), told(raw.task, raw.classes or raw.targets, raw.train.labels)
     lines = [
         f"# {path}: {rows:,} rows of {shape}. Predicts {labels}: {what}",
-        *commands(name),
-        f"name: {scalar(name)}",
+        *called.lines(),
         "data:",
         "  source:",
         "    type: npz",
@@ -75,10 +74,10 @@ def of_arrays(
         *(_pixels(raw.image) if raw.image else ["  scale: standardize"]),
         *recipe(sections, raw.task, raw.train.labels, found),
     ]
-    return Proposal("\n".join(lines) + "\n", name, raw.task, rows)
+    return Proposal("\n".join(lines) + "\n", called.run, raw.task, rows)
 
 
-def of_images(path: str, root: Path, name: str | None) -> Proposal:
+def of_images(path: str, root: Path, called: Called) -> Proposal:
     """A spec for a folder of images by class, by what the first images of every class are like."""
     from dnnrun.data.folders import by_class, mixed, splits_of
 
@@ -91,11 +90,10 @@ def of_images(path: str, root: Path, name: str | None) -> Proposal:
         raise DataError(f"{splits['train']}: one class, {classes[0]!r}; wanted a folder for each of two or more")
     options, shape, image = _looked_at(found.paths)
     sections = _sections(advised(len(labels)), image, "test" in splits)
-    name = name or name_of(str(root.resolve()))
+    called = called.by(str(root.resolve()))
     lines = [
         f"# {path}: {len(labels):,} images, {shape}. Predicts the folder: {told('classification', classes, labels)}",
-        *commands(name),
-        f"name: {scalar(name)}",
+        *called.lines(),
         "data:",
         "  source:",
         "    type: images",
@@ -109,7 +107,7 @@ def of_images(path: str, root: Path, name: str | None) -> Proposal:
         *_pixels(image),
         *recipe(sections, "classification", labels),
     ]
-    return Proposal("\n".join(lines) + "\n", name, "classification", len(labels))
+    return Proposal("\n".join(lines) + "\n", called.run, "classification", len(labels))
 
 
 def _known(names: dict[str, str], wanted: Sequence[str]) -> str | None:

@@ -12,7 +12,7 @@ from dnnrun.data.advice import advised
 from dnnrun.data.source import Places, Raw, TaskName
 from dnnrun.errors import DataError
 from dnnrun.proposal.bending import of_few
-from dnnrun.proposal.text import Proposal, commands, listed, name_of, recipe, scalar, task_line, told, value_of
+from dnnrun.proposal.text import Called, Proposal, listed, recipe, scalar, task_line, told, value_of
 
 if TYPE_CHECKING:
     import polars
@@ -28,7 +28,7 @@ def of_table(
     path: str,
     targets: Sequence[str],
     *,
-    name: str | None = None,
+    called: Called,
     task: TaskName | None = None,
     row_id: str | None = None,
     ignore: Sequence[str] = (),
@@ -60,12 +60,12 @@ def of_table(
         "different in every row, as names of rows are: ignored": [c for c in ids if c != row_id],
         "tells the target all by itself; ignore it if it is known only afterwards": suspicious,
     }
-    name = name or name_of(path)
+    called = called.by(path)
     found = of_few(_to_learn_from(settled, [c for c in kept if c not in empty], TEST if test is None else None))
     sections = advised(int(len(frame) * (1 if test else 1 - TEST)), found.gain if found else 0)
     lines = [
-        *_head(path, name, targets, settled, frame.select(c for c in kept if c not in empty)),
-        f"name: {scalar(name)}",
+        *_head(path, targets, settled, frame.select(c for c in kept if c not in empty)),
+        *called.lines(),
         "data:",
         "  source:",
         f"    type: {source.type}",
@@ -86,7 +86,7 @@ def of_table(
         *recipe(sections, settled.task, settled.train.labels, found),
     ]
     told = (settled.task, len(frame), tuple(kept), tuple(left_out), tuple(suspicious))
-    return Proposal("\n".join(lines) + "\n", name, *told)
+    return Proposal("\n".join(lines) + "\n", called.run, *told)
 
 
 def _to_learn_from(settled: Raw, columns: Sequence[str], test: float | None) -> Raw:
@@ -163,7 +163,7 @@ def _telling(frame: polars.DataFrame, written: polars.DataFrame, settled: Raw) -
     return found
 
 
-def _head(path: str, name: str, targets: Sequence[str], settled: Raw, frame: polars.DataFrame) -> list[str]:
+def _head(path: str, targets: Sequence[str], settled: Raw, frame: polars.DataFrame) -> list[str]:
     from dnnrun.data.table.kinds import kind_of
 
     what = told(settled.task, settled.classes or settled.targets, settled.train.labels)
@@ -179,5 +179,4 @@ def _head(path: str, name: str, targets: Sequence[str], settled: Raw, frame: pol
         f"# {path}: {rows:,} rows. Predicts {', '.join(targets)}: {what}",
         *(f"# {plural[kind]}: {listed(columns)}" for kind, columns in kinds.items()),
         *([f"# missing values, share of rows: {listed(missing)}"] if missing else []),
-        *commands(name),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,41 @@ RESERVED = {"true", "false", "null", "yes", "no", "on", "off", "none", "y", "n"}
 
 
 @dataclass(frozen=True)
+class Called:
+    """The `name` that a spec states, if any, and that of its `file`, without the ending, where that is known.
+
+    Runs of a spec that states none are called like its file.
+    """
+
+    name: str | None = None
+    file: str | None = None
+
+    def by(self, path: str) -> Called:
+        """The same, its file called like the data at `path` where its name is not known."""
+        return Called(self.name, self.file or self.name or name_of(path))
+
+    @property
+    def run(self) -> str:
+        return self.name or name_of(f"{self.file}.yaml")
+
+    def lines(self) -> list[str]:
+        """What comes next, as comments, and the name where one is stated."""
+        file = shlex.quote(f"{self.file}.yaml")
+        return [
+            "#",
+            f"# saved as {file}{'' if self.name else ', which its runs are called after'}:",
+            f"# dnnrun train {file}",
+            f"# dnnrun eval runs/{self.run} ; dnnrun predict runs/{self.run} NEW-ROWS -o predictions.csv",
+            *([] if self.name is None else [f"name: {scalar(self.name)}"]),
+        ]
+
+
+@dataclass(frozen=True)
 class Proposal:
-    """A spec as text, and what was found on the way. `rows` are those of the file, `features` the columns used."""
+    """A spec as text, and what was found on the way. `rows` are those of the file, `features` the columns used.
+
+    `name` is that of its runs, where it is saved as its comments have it.
+    """
 
     text: str
     name: str
@@ -31,15 +65,6 @@ class Proposal:
     features: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     suspicious: tuple[str, ...] = ()
-
-
-def commands(name: str) -> list[str]:
-    """What comes next, as comments."""
-    return [
-        "#",
-        f"# dnnrun train {name}.yaml",
-        f"# dnnrun eval runs/{name} ; dnnrun predict runs/{name} NEW-ROWS -o predictions.csv",
-    ]
 
 
 def told(task: TaskName, names: Sequence[str], labels: np.ndarray) -> str:
