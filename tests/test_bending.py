@@ -49,9 +49,11 @@ def test_classes_and_labels(seed: int) -> None:
     assert not shown(bending(x, both[:, [0, 2]], "multilabel"))
 
 
-def test_noise_shows_no_bend_however_many_features_there_are() -> None:
-    x, noise = rows(100, width=400)
+@pytest.mark.parametrize("width", [2, 400])
+def test_noise_shows_no_bend(width: int) -> None:
+    x, noise = rows(100, width)
     assert not shown(bending(x, noise[:, None], "regression"))
+    assert not shown(bending((x > 0).astype(np.float32), (noise > 0).astype(int), "classification"))
 
 
 def test_too_few_rows_to_say() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FOLDS = 5
 FEWEST = 30  # rows
 COMPONENTS = 200  # of the kernel
-STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the penalty; the best one of each model counts
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)  # of the penalty, up to a constant; the best one counts
 NETWORK: dict[str, Any] = {"hidden_layer_sizes": (50,), "learning_rate_init": 0.003, "max_iter": 150, "random_state": 0}
 ALPHAS = (1.0, 10.0)  # the network's penalties
 
