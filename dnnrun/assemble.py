@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -67,9 +66,7 @@ def read_data(spec: Spec, places: Places, columns: Columns | None = None) -> Dat
 
 def room_for(spec: Spec, places: Places) -> Room | None:
     """Where streamed rows are kept, None where they are not."""
-    if spec.data.stream is None:
-        return None
-    return Room((places.cache or Path(tempfile.gettempdir())) / "rows")
+    return None if spec.data.stream is None else Room.of(places.cache)
 
 
 def open_donors(spec: Spec, sources: Sequence[str] | None = None) -> list[Donor]:

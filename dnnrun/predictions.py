@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import queue
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -97,15 +96,16 @@ def predict_files(
 
     `id` is the column that names a row; unset: that of the spec. Raises DataError, CheckpointError.
     """
+    places = places or Places()
     source: Any = trained.spec.data.source
     columns = trained.columns
     if columns is None or any(takes(found) for path in paths if (found := Path(path)).exists()):
         if id is not None:
             raise DataError("--id: arrays and images have no columns; leave it out (files are named by their paths)")
-        places, room = places or Places(), _room(places)
+        room = _room(places)
         given = [open_inputs(located(path, places), trained.expected, room=room) for path in paths]
         return Predictions(trained, [inputs.path for inputs in given], partial(_of_inputs, given, proba), progress)
-    found = find_all(paths, places or Places())
+    found = find_all(paths, places)
     tables = [open_table(path, source.form() if hasattr(source, "form") else Form()) for path in found]
     known = id or getattr(source, "id", None)
     lacking = [table for table in tables if known is not None and known not in table.names]
@@ -120,11 +120,10 @@ def predict_files(
     return told
 
 
-def _room(places: Places | None) -> Room | None:
+def _room(places: Places) -> Room | None:
     """Where packed arrays are put so that they need not be in memory; None where nothing can be written."""
-    folder = (places and places.cache) or Path(tempfile.gettempdir())
     try:
-        return Room(folder / "rows")
+        return Room.of(places.cache)
     except DataError:
         return None
 

@@ -43,6 +43,11 @@ class Room:
         self.stays: str | None = None
         self._end = weakref.finalize(self, shutil.rmtree, self.folder, True)
 
+    @classmethod
+    def of(cls, cache: Path | None) -> Room:
+        """A room in the folder that caches are kept in, None: the system's for what is temporary. Raises DataError."""
+        return cls((cache or Path(tempfile.gettempdir())) / "rows")
+
     def close(self) -> None:
         """Take the folder away; rows that are mapped stay until nothing maps them."""
         self._end()
