@@ -26,7 +26,8 @@ Data = bytes | bytearray | memoryview | Iterable[bytes | bytearray | memoryview]
 
 TEMPORARY = ".tmp-"  # how the name of anything unfinished begins
 
-# Called as observe(operation, path) before each open, write, fsync, rename, unlink, rmdir, mkdir, symlink, truncate.
+# Called as observe(operation, path) before each open, write, fsync, rename, link, unlink, rmdir, mkdir, symlink,
+# truncate.
 observe: Callable[[str, Path], None] | None = None
 
 _DISK = {
@@ -155,6 +156,28 @@ def write_atomic(path: StrPath, data: Data) -> None:
         _discard(temporary)
         raise
     _fsync_folder(Path(path).parent, path)
+
+
+def write_once(path: StrPath, data: Data) -> bool:
+    """Create a file, whole at any moment that it is there; False, and nothing done, where it is there already.
+
+    Of processes that do so at the same time one wins. `data` is bytes, or chunks of them. Raises RunDirectoryError or
+    RunFailed; what an iterable raises passes unchanged.
+    """
+    if os.path.lexists(path):
+        return False
+    temporary = _beside(path)
+    try:
+        _create(temporary, path, data)
+        _do("link", path, path, os.link, temporary, path)
+        _do("unlink", temporary, path, os.unlink, temporary)
+    except (Exception, KeyboardInterrupt) as error:
+        _discard(temporary)
+        if isinstance(error.__cause__, FileExistsError):  # another process was faster
+            return False
+        raise
+    _fsync_folder(Path(path).parent, path)
+    return True
 
 
 def append(path: StrPath, data: Data, *, sync: bool = False) -> None:

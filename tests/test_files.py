@@ -79,6 +79,13 @@ CASES: dict[str, tuple[Step, Step, Step, object, object]] = {  # prepare, act, l
         b"old",
         b"new",
     ),
+    "write_once": (
+        lambda root: None,
+        lambda root: files.write_once(root / "file", [b"ne", b"w"]),
+        lambda root: file_state(root) if (root / "file").exists() else None,
+        None,
+        b"new",
+    ),
     "point": (old_link, lambda root: files.point(root / "link", "two"), link_state, "one", "two"),
 }
 
@@ -97,6 +104,7 @@ def test_the_order_of_operations(tmp_path: Path) -> None:
     wanted = {
         "publish_folder": ["mkdir", *["open", "write", "fsync"] * 2, "fsync", "rename", "fsync"],
         "write_atomic": ["open", "write", "write", "fsync", "rename", "fsync"],
+        "write_once": ["open", "write", "write", "fsync", "link", "unlink", "fsync"],
         "point": ["symlink", "rename", "fsync"],
     }
     for name in CASES:
@@ -117,7 +125,7 @@ def test_a_crash_at_any_operation_leaves_old_or_new(name: str, tmp_path: Path) -
         with pytest.raises(Crash):
             act(root)
         files.observe = None
-        assert state(root) == (new if "rename" in steps[: k - 1] else old)
+        assert state(root) == (new if {"rename", "link"} & set(steps[: k - 1]) else old)
         left = [p for p in root.iterdir() if p.name.startswith(files.TEMPORARY)]
         assert files.remove_temporaries(root) == left
         if state(root) == old:  # the next attempt is not in the way of the last one
@@ -172,7 +180,7 @@ def test_a_failure_at_any_operation_is_typed_and_leaves_nothing_behind(
         if step != "fsync":
             assert str(caught.value).endswith(advice)
             assert caught.value.exit_code == code  # pyright: ignore[reportAttributeAccessIssue]
-        assert state(root) == (new if "rename" in steps[: k - 1] else old)
+        assert state(root) == (new if {"rename", "link"} & set(steps[: k - 1]) else old)
         assert not [p for p in root.iterdir() if p.name.startswith(files.TEMPORARY)]
 
 
@@ -224,10 +232,23 @@ def test_what_the_data_raises_is_not_the_disk(tmp_path: Path) -> None:
         yield b"half"
         raise ConnectionResetError("the network")
 
-    for write in (files.write_atomic, files.write_new):
+    for write in (files.write_atomic, files.write_new, files.write_once):
         with pytest.raises(ConnectionResetError):
             write(tmp_path / "x", broken())
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_written_once_is_the_first_ones(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+
+    def slowly() -> Iterator[bytes]:
+        assert files.write_once(path, b"first")
+        yield b"second"
+
+    assert not files.write_once(path, slowly())
+    assert not files.write_once(path, b"third")
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_append_and_truncate(tmp_path: Path) -> None:

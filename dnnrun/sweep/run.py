@@ -128,7 +128,12 @@ def run_sweep(
             ranked = sweep.ranked()
             if not ranked:
                 sweep.save("failed")
-                raise RunFailed(f"{folder}: no trial was run in the time given; raise sweep.time")
+                if base.sweep.storage is None:
+                    raise RunFailed(f"{folder}: no trial was run in the time given; raise sweep.time")
+                raise RunFailed(
+                    f"{folder}: no trial was run: the sweeps that share the study of sweep.storage have begun all "
+                    "those planned, or the time was over; raise sweep.trials or sweep.time"
+                )
             if ranked[0].estimate is None or ranked[0].epochs is not None:
                 sweep.save("failed")
                 first = next((outcome for outcome in sweep.outcomes.values() if outcome.status == "failed"), None)

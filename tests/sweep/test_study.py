@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 import optuna
 import pytest
+from sqlalchemy import Engine, create_engine, event, inspect
 
 from dnnrun.errors import Interrupted, ResumeError, RunFailed, SpecError
 from dnnrun.spec.load import load_mapping
@@ -21,7 +23,7 @@ from dnnrun.spec.space import Halving
 from dnnrun.store.run import runs_of
 from dnnrun.sweep.results import table_of
 from dnnrun.sweep.run import Listener, SweepRun, run_sweep
-from dnnrun.sweep.search.study import without_password
+from dnnrun.sweep.search.study import _storage, without_password
 from tests.sweep.pretend import Pretend
 
 BASE: dict[str, Any] = {
@@ -212,6 +214,44 @@ REAL = {**BASE, "train": {"epochs": 3, "batch_size": 50}}
 
 def command(spec: Path, runs: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "dnnrun", "sweep", str(spec), "--runs-dir", str(runs), "--json", *more]
+
+
+def test_a_storage_appears_with_all_its_tables_or_not_at_all(tmp_path: Path) -> None:
+    """Cut short between a table and its unique index, a study would begin anew with every sweep."""
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    done = 0
+    while not (tmp_path / "study.db").exists():
+        left = done
+
+        def cut(*_: object) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+
+        event.listen(Engine, "after_cursor_execute", cut)
+        with pytest.raises(KeyboardInterrupt):
+            _storage(url)
+        event.remove(Engine, "after_cursor_execute", cut)
+        done += 1
+    assert done > 50
+    assert list(tmp_path.iterdir()) == [tmp_path / "study.db"]
+    for _ in range(2):
+        optuna.create_study(study_name="one", storage=url, load_if_exists=True)
+    assert optuna.get_all_study_names(url) == ["one"]
+    assert [index["unique"] for index in inspect(create_engine(url)).get_indexes("studies")] == [1]
+
+
+def test_what_the_database_says_is_told(tmp_path: Path) -> None:
+    engine = Pretend(by_rate)
+    base = load_mapping(spec(search="tpe", storage=f"sqlite:///{tmp_path / 'study.db'}"))
+    run_sweep(base, engine, runs=tmp_path)
+    with pytest.raises(RunFailed, match=r"begun all those planned, .* raise sweep\.trials"):
+        run_sweep(base, engine, runs=tmp_path)
+    with sqlite3.connect(tmp_path / "study.db") as connection:
+        connection.execute("alter table trials drop column datetime_start")
+    with pytest.raises(RunFailed, match=r"no such column: .*datetime_start"):
+        run_sweep(base, engine, runs=tmp_path)
 
 
 @pytest.mark.slow

@@ -8,8 +8,11 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from dnnrun import files
 from dnnrun.errors import MissingExtra, ResumeError, RunFailed, SpecError
 from dnnrun.metric import higher_is_better
 from dnnrun.spec.compare import flatten
@@ -296,11 +299,19 @@ def _suggest(trial: optuna.Trial, key: str, found: Range) -> Any:
 
 
 def _storage(url: str) -> Any:
-    """Optuna's storage at a URL."""
+    """Optuna's storage at a URL; a SQLite file that is not there yet appears with all its tables or not at all.
+
+    SQLite commits each statement on tables by itself, and Optuna, the next time, looks for tables but not for their
+    indices: a process killed before a unique index would leave a file that takes many studies of one name.
+    """
     from optuna.storages import RDBStorage, get_storage
+    from sqlalchemy.engine import make_url
     from sqlalchemy.exc import IntegrityError, OperationalError
 
     waiting = {"connect_args": {"timeout": BUSY}} if url.startswith("sqlite") else None
+    name = make_url(url).database if waiting else None
+    if name and not name.startswith((":", "file:")) and Path(name).parent.is_dir() and not Path(name).exists():
+        files.write_once(name, _empty())
     for left in reversed(range(TRIES)):
         try:
             return get_storage(RDBStorage(url, waiting) if waiting else url)
@@ -310,6 +321,15 @@ def _storage(url: str) -> Any:
                 raise
             time.sleep(0.1)
     raise AssertionError
+
+
+def _empty() -> bytes:
+    """A SQLite file with Optuna's tables and no study."""
+    from optuna.storages import RDBStorage
+
+    with TemporaryDirectory() as folder:
+        RDBStorage(f"sqlite:///{folder}/study.db").engine.dispose()
+        return Path(folder, "study.db").read_bytes()
 
 
 def without_password(url: str) -> str:
@@ -323,5 +343,6 @@ def _free(key: str) -> bool:
     return any(key == free or key.startswith(f"{free}.") for free in FREE)
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
+    error = error.__cause__ or error  # Optuna's own words are the same for whatever the database's driver raises
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
