@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,69 +68,155 @@ def train(
     pretraining = _plan_stages(spec, places, team, only_stages)
     if team.meeting is not None:
         _join(spec, team, cache)
+    asked = _Asked(spec, places, stop, cache, began, unseen, team, assemble, pretraining, only_stages)
     if not team.lead:
-        return _follow(spec, team, places, stop, cache, began, unseen)
+        return asked.follow()
     if resume:
         directory = newest(runs, spec.name)
         with directory.lock():
-            journal = Journal(watcher, directory)
-            return _resume(
-                spec, directory, journal, places, stop, cache, began, unseen, team, assemble, pretraining, only_stages
-            )
+            return asked.resume(directory, Journal(watcher, directory))
     files.make_folder(runs / spec.name, exist_ok=True)
     journal = Journal(watcher, None)
     tell(team, {}, None, None)
-    if pretraining is not None:
-        directory = create(runs, spec.name, dump(spec), {"status": "created", "name": spec.name})
-        with directory.lock():
-            journal.open(directory)
-            return _staged(
-                spec, directory, journal, places, stop, cache, began, unseen, team, assemble, pretraining, only_stages
-            )
-    parts, found = _assemble(spec, journal, places, cache, None, team, assemble)
+    # What trains is put together before there is a run directory: what cannot begin leaves none behind.
+    ready = None if pretraining else asked.assembled(journal, None)
     directory = create(runs, spec.name, dump(spec), {"status": "created", "name": spec.name})
     with directory.lock():
         journal.open(directory)
-        return _train(spec, directory, parts, found, journal, None, stop, began, unseen, team)
+        return asked.trained(directory, journal, None, *ready) if ready else asked.staged(directory, journal)
 
 
-def _resume(
-    spec: Spec,
-    directory: RunDirectory,
-    journal: Journal,
-    places: Places,
-    stop: Stop,
-    cache: Path | None,
-    began: float,
-    unseen: frozenset[str],
-    team: Team,
-    assemble: Assemble | None,
-    pretraining: Pretraining | None,
-    only_stages: bool,
-) -> Result:
-    point = _reopen(directory, spec)
-    if only_stages and point:
-        raise ResumeError(
-            f"{directory.path}: its stages are done and the supervised part has begun; go on with dnnrun train --resume"
-        )
-    if only_stages and journal.meta.get("status") == "done":
-        journal.say(f"{directory.path}: pretrained already; dnnrun train --resume goes on to the supervised part")
-        return Result(**{**journal.meta["result"], "run": directory.path})
-    if pretraining is not None and point is None:
-        return _staged(
-            spec, directory, journal, places, stop, cache, began, unseen, team, assemble, pretraining, only_stages
-        )
-    spec = fine_tuning(spec)
-    if point and _finished(spec, journal.meta, point):
-        stopped = point.manifest["progress"]["stopped"]
-        advice = f"stopped early ({stopped}); begin a new run to go on" if stopped else "raise train.epochs to go on"
-        journal.say(f"{directory.path}: finished already; {advice}")
-        tell(team, journal.meta, point, journal.meta["result"])
-        return Result(**{**journal.meta["result"], "run": directory.path})
-    with failures(journal):
-        tell(team, journal.meta, point, None)
-        parts, found = _assemble(spec, journal, places, cache, point, team, assemble)
-    return _train(spec, directory, parts, found, journal, point, stop, began, unseen, team)
+@dataclass(frozen=True)
+class _Asked:
+    """What `train` was asked for, with what every part of the run needs; `began` is on time.perf_counter."""
+
+    spec: Spec
+    places: Places
+    stop: Stop
+    cache: Path | None
+    began: float
+    unseen: frozenset[str]
+    team: Team
+    assemble: Assemble | None
+    pretraining: Pretraining | None
+    only_stages: bool
+
+    def resume(self, directory: RunDirectory, journal: Journal) -> Result:
+        """Go on in a directory that has trained before, with its stages or from its last checkpoint."""
+        point = _reopen(directory, self.spec)
+        if self.only_stages and point:
+            raise ResumeError(
+                f"{directory.path}: its stages are done and the supervised part has begun; "
+                "go on with dnnrun train --resume"
+            )
+        if self.only_stages and journal.meta.get("status") == "done":
+            journal.say(f"{directory.path}: pretrained already; dnnrun train --resume goes on to the supervised part")
+            return Result(**{**journal.meta["result"], "run": directory.path})
+        if self.pretraining is not None and point is None:
+            return self.staged(directory, journal)
+        asked = replace(self, spec=fine_tuning(self.spec))
+        if point and _finished(asked.spec, journal.meta, point):
+            stopped = point.manifest["progress"]["stopped"]
+            advice = (
+                f"stopped early ({stopped}); begin a new run to go on" if stopped else "raise train.epochs to go on"
+            )
+            journal.say(f"{directory.path}: finished already; {advice}")
+            tell(self.team, journal.meta, point, journal.meta["result"])
+            return Result(**{**journal.meta["result"], "run": directory.path})
+        with failures(journal):
+            tell(self.team, journal.meta, point, None)
+            ready = asked.assembled(journal, point)
+        return asked.trained(directory, journal, point, *ready)
+
+    def staged(self, directory: RunDirectory, journal: Journal) -> Result:
+        """The stages that are not done yet, then the supervised part on the layers of the last one."""
+        assert self.pretraining is not None
+        course = Course(directory, self.pretraining, journal)
+        with failures(journal):
+            journal.set_out()
+            journal.table(self.pretraining.rows())
+            try:
+                last = course.go(self.places, self.cache, journal.meta.get("threads"), self.stop)
+            except Interrupted as stopped:
+                journal.end("interrupted")
+                result = {**stopped.result, "run": str(directory.path), "stages": course.as_json()}
+                raise Interrupted(str(stopped), stopped.exit_code, result) from None
+            journal.meta["stages"] = course.as_json()
+            journal.write()
+            if self.only_stages:
+                result = course.close(last, time.perf_counter() - self.began)
+                journal.end("done", result=result.as_json())
+                return result
+            asked = replace(self, spec=fine_tuning(self.spec))
+            assert last.checkpoint is not None
+            ready = asked.assembled(journal, None, [str(last.checkpoint.folder)])
+        return asked.trained(directory, journal, None, *ready)
+
+    def follow(self) -> Result:
+        """Train along with process 0, which alone has the run directory."""
+        journal, point, finished = hear(self.team)
+        if finished is not None:
+            return Result(**{**finished, "run": Path(finished["run"])})
+        return self.trained(RunDirectory(Path()), journal, point, *self.assembled(journal, point))
+
+    def trained(
+        self,
+        directory: RunDirectory,
+        journal: Journal,
+        point: Checkpoint | None,
+        parts: Assembly,
+        found: dict[str, Any],
+    ) -> Result:
+        """The supervised part, from `point` or from its beginning, with what `assembled` gave."""
+        with failures(journal):
+            journal.begin(found, point.step if point else 0)
+            self.team.last_words.append(journal.fail)
+            directory = RunDirectory(Path(self.team.first(str(directory.path))))
+            session = Session(self.spec, directory, parts, journal, self.stop, self.began, self.unseen, self.team)
+            return session.run(point)
+
+    def assembled(
+        self, journal: Journal, point: Checkpoint | None, sources: list[str] | None = None
+    ) -> tuple[Assembly, dict[str, Any]]:
+        """The objects that train, and what meta.json says of them; a transfer's plan is told."""
+        spec, team, assemble = self.spec, self.team, self.assemble
+        team.compare({"spec": dump(spec)})
+        with ThreadPoolExecutor(1) as pool:
+            describing = pool.submit(environment.describe)
+            if assemble is None:
+                from dnnrun.assemble import assemble
+
+            threads = journal.meta.get("threads") if spec.train.threads == "auto" else None
+            sources = sources or [source["checkpoint"] for source in journal.meta.get("sources", ())] or None
+            manifest, devices = point.manifest if point else None, "all" if team.meeting else None
+            together = {"read": reader(team)} if team.count > 1 else {}
+            parts = assemble(spec, self.places, self.cache, threads, manifest, sources, devices, **together)
+            journal.say(f"device: {parts.machine}")
+            for note in parts.dataset.notes:
+                journal.say(f"data: {note}")
+            for warning in parts.dataset.warnings:
+                journal.warn(warning)
+            data = {"hash": parts.dataset.hash, "classes": list(parts.dataset.classes), "features": parts.dataset.width}
+            found = {
+                **describing.result(),
+                "device": f"{parts.machine.platform} {parts.machine.kind}",
+                "devices": parts.machine.count,
+                "processes": parts.machine.processes,
+                "threads": parts.machine.threads,
+                "data": data,
+            }
+        team.compare({"data": parts.dataset.hash, "version of a package": repr(found["versions"])})
+        if parts.transfer:
+            found["transfer"] = parts.transfer
+        if plan := parts.reuse:
+            found["sources"] = [
+                {"checkpoint": str(donor.where), "manifest": donor.fingerprint()} for donor in plan.donors
+            ]
+            journal.table(plan.rows())
+            journal.say(f"unused in the source: {', '.join(plan.unused) or 'nothing'}")
+            for note in plan.notes:
+                journal.say(f"note: {note}")
+        return parts, found
 
 
 def _plan_stages(spec: Spec, places: Places, team: Team, only_stages: bool) -> Pretraining | None:
@@ -146,43 +233,6 @@ def _plan_stages(spec: Spec, places: Places, team: Team, only_stages: bool) -> P
     return pretraining
 
 
-def _staged(
-    spec: Spec,
-    directory: RunDirectory,
-    journal: Journal,
-    places: Places,
-    stop: Stop,
-    cache: Path | None,
-    began: float,
-    unseen: frozenset[str],
-    team: Team,
-    assemble: Assemble | None,
-    pretraining: Pretraining,
-    only_stages: bool,
-) -> Result:
-    """The stages that are not done yet, then the supervised part on the layers of the last one."""
-    course = Course(directory, pretraining, journal)
-    with failures(journal):
-        journal.set_out()
-        journal.table(pretraining.rows())
-        try:
-            last = course.go(places, cache, journal.meta.get("threads"), stop)
-        except Interrupted as stopped:
-            journal.end("interrupted")
-            result = {**stopped.result, "run": str(directory.path), "stages": course.as_json()}
-            raise Interrupted(str(stopped), stopped.exit_code, result) from None
-        journal.meta["stages"] = course.as_json()
-        journal.write()
-        if only_stages:
-            result = course.close(last, time.perf_counter() - began)
-            journal.end("done", result=result.as_json())
-            return result
-        tuned = fine_tuning(spec)
-        assert last.checkpoint is not None
-        parts, found = _assemble(tuned, journal, places, cache, None, team, assemble, [str(last.checkpoint.folder)])
-    return _train(tuned, directory, parts, found, journal, None, stop, began, unseen, team)
-
-
 def _join(spec: Spec, team: Team, cache: Path | None) -> None:
     """Meet the other processes; JAX has started then."""
     if spec.train.devices not in (1, "all"):
@@ -191,42 +241,6 @@ def _join(spec: Spec, team: Team, cache: Path | None) -> None:
             "use train.devices=all, or leave it out"
         )
     prepare(spec.train.device, spec.train.threads, cache, count="all", join=team.join)
-
-
-def _follow(
-    spec: Spec,
-    team: Team,
-    places: Places,
-    stop: Stop,
-    cache: Path | None,
-    began: float,
-    unseen: frozenset[str],
-) -> Result:
-    """Train along with process 0, which alone has the run directory."""
-    journal, point, finished = hear(team)
-    if finished is not None:
-        return Result(**{**finished, "run": Path(finished["run"])})
-    parts, found = _assemble(spec, journal, places, cache, point, team)
-    return _train(spec, RunDirectory(Path()), parts, found, journal, point, stop, began, unseen, team)
-
-
-def _train(
-    spec: Spec,
-    directory: RunDirectory,
-    parts: Assembly,
-    found: dict[str, Any],
-    journal: Journal,
-    point: Checkpoint | None,
-    stop: Stop,
-    began: float,
-    unseen: frozenset[str],
-    team: Team,
-) -> Result:
-    with failures(journal):
-        journal.begin(found, point.step if point else 0)
-        team.last_words.append(journal.fail)
-        directory = RunDirectory(Path(team.first(str(directory.path))))
-        return Session(spec, directory, parts, journal, stop, began, unseen, team).run(point)
 
 
 def _reopen(run: RunDirectory, spec: Spec) -> Checkpoint | None:
@@ -264,51 +278,3 @@ def _verified(last: Path) -> Checkpoint:
 def _finished(spec: Spec, meta: Mapping[str, Any], point: Checkpoint) -> bool:
     done = meta.get("status") == "done" and point.manifest["final"]
     return done and (spec.train.epochs <= point.manifest["epochs"] or bool(point.manifest["progress"]["stopped"]))
-
-
-def _assemble(
-    spec: Spec,
-    journal: Journal,
-    places: Places,
-    cache: Path | None,
-    point: Checkpoint | None,
-    team: Team,
-    assemble: Assemble | None = None,
-    sources: list[str] | None = None,
-) -> tuple[Assembly, dict[str, Any]]:
-    """The objects that train, and what meta.json says of them; a transfer's plan is told."""
-    team.compare({"spec": dump(spec)})
-    with ThreadPoolExecutor(1) as pool:
-        describing = pool.submit(environment.describe)
-        if assemble is None:
-            from dnnrun.assemble import assemble
-
-        threads = journal.meta.get("threads") if spec.train.threads == "auto" else None
-        sources = sources or [source["checkpoint"] for source in journal.meta.get("sources", ())] or None
-        manifest, devices = point.manifest if point else None, "all" if team.meeting else None
-        together = {"read": reader(team)} if team.count > 1 else {}
-        parts = assemble(spec, places, cache, threads, manifest, sources, devices, **together)
-        journal.say(f"device: {parts.machine}")
-        for note in parts.dataset.notes:
-            journal.say(f"data: {note}")
-        for warning in parts.dataset.warnings:
-            journal.warn(warning)
-        data = {"hash": parts.dataset.hash, "classes": list(parts.dataset.classes), "features": parts.dataset.width}
-        found = {
-            **describing.result(),
-            "device": f"{parts.machine.platform} {parts.machine.kind}",
-            "devices": parts.machine.count,
-            "processes": parts.machine.processes,
-            "threads": parts.machine.threads,
-            "data": data,
-        }
-    team.compare({"data": parts.dataset.hash, "version of a package": repr(found["versions"])})
-    if parts.transfer:
-        found["transfer"] = parts.transfer
-    if plan := parts.reuse:
-        found["sources"] = [{"checkpoint": str(donor.where), "manifest": donor.fingerprint()} for donor in plan.donors]
-        journal.table(plan.rows())
-        journal.say(f"unused in the source: {', '.join(plan.unused) or 'nothing'}")
-        for note in plan.notes:
-            journal.say(f"note: {note}")
-    return parts, found
