@@ -12,8 +12,9 @@ from PIL import Image
 
 from dnnrun.data.source import Places, Source
 from dnnrun.errors import DataError
+from dnnrun.evaluation import evaluate
 from dnnrun.predictions import predict_files, write
-from dnnrun.trained import Trained, evaluate, load
+from dnnrun.trained import Trained, load
 from tests.smallruns import finished, small, trained
 
 

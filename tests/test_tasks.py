@@ -14,6 +14,7 @@ from dnnrun.data.places import Places
 from dnnrun.data.source.embedded import Diabetes
 from dnnrun.data.weigh import row_weights
 from dnnrun.errors import DataError, DnnrunError, Interrupted, SpecError, TransferError
+from dnnrun.evaluation import evaluate
 from dnnrun.experiment import Result
 from dnnrun.foreign import open_network
 from dnnrun.imported import Wanted, read_import, write_run
@@ -28,7 +29,7 @@ from dnnrun.sweep.group import run_group
 from dnnrun.sweep.kept import Kept
 from dnnrun.sweep.plan import settled
 from dnnrun.sweep.trial import run_trial
-from dnnrun.trained import evaluate, load
+from dnnrun.trained import load
 from tests.manydevices import job, work
 from tests.smallruns import outcome, trained
 from tests.test_resume import stop_after

@@ -13,9 +13,10 @@ import dnnrun
 from dnnrun.data.source import Places
 from dnnrun.data.source.digits import Digits
 from dnnrun.errors import CheckpointError, DataError, DeviceError, SpecError
+from dnnrun.evaluation import evaluate
 from dnnrun.experiment import Result
 from dnnrun.store.checkpoint import sealed
-from dnnrun.trained import Trained, evaluate
+from dnnrun.trained import Trained
 from tests.smallruns import RICH, SMALL, small, trained
 
 

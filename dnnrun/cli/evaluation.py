@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dnnrun.trained import Evaluation
+    from dnnrun.evaluation import Evaluation
 
 WIDEST, LONGEST = 12, 40  # classes of a confusion matrix, and of a table, that are shown; --json has every one
 

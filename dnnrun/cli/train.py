@@ -124,8 +124,8 @@ def evaluate(
     from dnnrun.cli.evaluation import told
     from dnnrun.cli.terminal import Terminal
     from dnnrun.data.places import compile_cache, find_places
+    from dnnrun.evaluation import evaluate as score
     from dnnrun.metric import MEASURED
-    from dnnrun.trained import evaluate as score
 
     for option, value, known in (("--split", split, SPLITS), ("--device", device, DEVICES)):
         if value is not None and value not in known:

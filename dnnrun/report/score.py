@@ -12,11 +12,12 @@ from dnnrun.assemble import read_data
 from dnnrun.data.dataset import Dataset
 from dnnrun.data.picture import as_filter, as_image, data_url
 from dnnrun.data.source import Places
+from dnnrun.evaluation import SPLITS
 from dnnrun.measure.classes import BINS, calibration, confusion
 from dnnrun.report.curves import roc_of
 from dnnrun.report.gather import Run
 from dnnrun.report.predicted import of_labels, of_numbers
-from dnnrun.trained import SPLITS, Trained, probabilities
+from dnnrun.trained import Trained, probabilities
 
 WORST, FILTERS = 24, 64  # pictures shown
 MOST_CLASSES = 40  # beyond which no confusion matrix or ROC can be read

@@ -15,12 +15,12 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from dnnrun.data.picture import as_filter, as_image, png
 from dnnrun.data.source import Places
+from dnnrun.evaluation import evaluate
 from dnnrun.report.content import content_of
 from dnnrun.report.page import html_of, markdown_of
 from dnnrun.report.predicted import of_labels, of_numbers
 from dnnrun.report.score import calibrated, roc
 from dnnrun.spec.load import load_mapping
-from dnnrun.trained import evaluate
 from tests.mixedtable import mixed
 from tests.smallruns import small, trained
 

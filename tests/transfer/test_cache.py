@@ -14,9 +14,10 @@ import pytest
 from dnnrun import cached as cached_module
 from dnnrun.data.source import Places
 from dnnrun.errors import DeviceError, TransferError
+from dnnrun.evaluation import evaluate
 from dnnrun.experiment import Result
 from dnnrun.store import events
-from dnnrun.trained import evaluate, load
+from dnnrun.trained import load
 from dnnrun.transfer import cache as kept_outputs
 from tests.smallruns import Collected, final_bytes, trained
 from tests.transfer.sources import RICH, layers_equal, model_of, on, written

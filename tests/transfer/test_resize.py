@@ -14,8 +14,9 @@ from dnnrun.data.room import Room
 from dnnrun.data.scale import Scaling
 from dnnrun.data.source import Places
 from dnnrun.errors import DataError, TransferError
+from dnnrun.evaluation import evaluate
 from dnnrun.train.resize import LUMA, resize
-from dnnrun.trained import evaluate, load
+from dnnrun.trained import load
 from tests.smallruns import trained
 from tests.transfer.sources import on, spec_of, written
 
