@@ -120,6 +120,7 @@ def run_sweep(
         check_usable(base.sweep)
         folder = newest(runs, base) if resume else begin(runs, base)
         with files.lock(folder / ".lock"):
+            files.remove_temporaries(folder)
             sweep = open_sweep(folder, base)
             search, said = search_of(base, base.sweep, sweep.outcomes, sweep.storage, sweep.owner)
             if said:

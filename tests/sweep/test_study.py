@@ -142,15 +142,16 @@ def test_what_a_kill_left_untold_is_told_on_resume(tmp_path: Path) -> None:
     """The sweep has kept a trial's end, and the study does not know it yet."""
     base = load_mapping(spec(search="tpe"))
     found = run_sweep(base, Pretend(by_rate), runs=tmp_path)
-    import sqlite3
-
     with sqlite3.connect(found.folder / "study.db") as database:
         database.execute("update trials set state = 'RUNNING' where number = 7")
         database.execute("delete from trial_values where trial_id = 8")
+    unfinished = found.folder / ".tmp-0123"
+    unfinished.write_text("half of a table of results")
     engine = Pretend(by_rate)
     run_sweep(base, engine, runs=tmp_path, resume=True)
     assert engine.ran == []
     assert [trial.state.name for trial in study_of(found).trials] == ["COMPLETE"] * 8
+    assert not unfinished.exists()
 
 
 def test_a_storage_that_cannot_be_used_is_refused_and_leaves_nothing_behind(tmp_path: Path) -> None:
