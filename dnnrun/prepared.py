@@ -21,6 +21,7 @@ from dnnrun.spec.sections import Spec
 from dnnrun.train.team import Team
 
 TOKEN = "token"  # a file that holds what nobody else can have written
+SEEN = 0  # said when a process has looked for the token, whatever it found
 HERE, AWAY, OWN = range(3)  # where a process has its rows: beside process 0; from another machine; prepared by itself
 
 
@@ -42,6 +43,7 @@ def _give(team: Team, spec: Spec, places: Places) -> Dataset:
     try:
         room.append(room.folder / TOKEN, token.encode())
         team.first(json.dumps([str(room.folder.resolve()), token]))
+        team.highest(SEEN)  # a failure here must not take the place away before the others have looked
         room.stays = "features"
         dataset = read_data(spec, replace(places, room=room))
         _publish(dataset, room)
@@ -65,6 +67,7 @@ def _take(team: Team, spec: Spec, places: Places) -> Dataset:
     folder, token = json.loads(team.first(""))
     dataset, where = None, OWN
     seen = _token(Path(folder)) == token
+    team.highest(SEEN)
     if not seen:
         dataset = read_data(spec, places)
     machine = team.first("")  # its rows are there
