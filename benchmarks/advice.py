@@ -1,17 +1,16 @@
 """The recipes that `dnnrun new` could write, compared on made-up tables: none of those of benchmarks/tabular.py.
 
-    python benchmarks/advice.py {small,large} [--seeds 3] [--only NAME] [--write]
+    python benchmarks/advice.py {small,large,straight} [--seeds 3] [--only NAME] [--write]
 
 Each seed makes another table of a family (another function, not only other rows), draws other weights, and trains every
 recipe and scikit-learn's MLP and linear model on the same rows; scores are of 4,000 fresh rows. `dnnrun/data/advice.py`
-holds what was chosen by it. `--write` writes benchmarks/results/advice-small.md or advice-large.md.
+holds what was chosen by it. `--write` writes benchmarks/results/advice-small.md, advice-large.md or advice-straight.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import platform
 import tempfile
 import time
@@ -23,12 +22,13 @@ from typing import Any
 import numpy as np
 
 import dnnrun
-from dnnrun.data.advice import FEW
-from dnnrun.proposal.bending import bending
+from dnnrun.data.advice import FEW, advised
+from dnnrun.proposal.bending import asked
 from dnnrun.sweep.statistics import estimate
 
 RESULTS = Path(__file__).parent / "results"
 TEST = 4_000
+TITLES = {"small": "tables of few rows", "large": "tables of many rows", "straight": "sums of 1,000 rows and more"}
 Arrays = tuple[Any, Any]
 Family = Callable[[int, int], Arrays]
 
@@ -157,6 +157,20 @@ LARGE: dict[str, tuple[int, Family]] = {
 }
 
 
+STRAIGHT: dict[str, tuple[int, Family]] = {
+    "sum, 1500 x 10": (1500, linear(10, 0.5, 0.5)),
+    "sum, 3000 x 15": (3000, linear(15, 0.6, 0.25)),
+    "line, 3000 x 10": (3000, linear(10, 0.95, 0.0)),
+    "sum above its median, 2000 x 20": (2000, linear(20, 0.8, 0.25, 1)),
+    "teacher, 2000 x 20, classes": (2000, teacher(8, 0.3, 3)),
+    "sum, 8000 x 30": (8000, linear(30, 0.5, 0.5)),
+    "line, 8000 x 20": (8000, linear(20, 0.95, 0.0)),
+    "sum above its median, 8000 x 30": (8000, linear(30, 0.7, 0.5, 1)),
+    "teacher, 16000 x 20, classes": (16000, teacher(8, 0.5, 2)),
+    "sum, 30000 x 20": (30000, linear(20, 0.5, 0.5)),
+}
+
+
 def net(hidden: list[int], dropout: float, **train: Any) -> dict[str, Any]:
     """A recipe: sections of a spec, and `validation`."""
     validation = train.pop("validation", 0.1)
@@ -180,7 +194,7 @@ def small(rows: int, task: str, gain: float) -> dict[str, dict[str, Any]]:
         return net([100, 100], 0.2, l2=l2, activation="elu", **kept)
 
     def by(sure: float, chance: float, l2: float) -> dict[str, Any]:
-        return relu if gain > sure else elu(0.01) if gain > chance else elu(l2)
+        return relu if gain > sure or rows >= FEW else elu(0.01) if gain > chance else elu(l2)
 
     return {
         "before": elu(0.01) if rows < FEW else relu,
@@ -210,6 +224,22 @@ def large(rows: int, task: str, gain: float) -> dict[str, dict[str, Any]]:
         "50 epochs, three layers": kept([256, 128, 64], 0.1, 0.001),
         "50 epochs, no dropout": kept([256, 128], 0.0, 0.001),
         "50 epochs, batch 128": kept([256, 128], 0.1, 0.001, batch=128),
+    }
+
+
+def straight(rows: int, task: str, gain: float) -> dict[str, dict[str, Any]]:
+    """What may be written from 1,000 rows on where smooth functions tell less than linear ones; first, what is."""
+    now = advised(rows)
+
+    def recipe(sections: dict[str, Any], l2: float | None = None, **model: Any) -> dict[str, Any]:
+        train = sections["train"] if l2 is None else {**sections["train"], "l2": l2}
+        return {"model": {**sections["model"], **model}, "train": train, "validation": sections["data"]["validation"]}
+
+    return {
+        "before": recipe(now),
+        "by the gain": recipe(advised(rows, gain)),
+        "elu": recipe(now, activation="elu"),
+        **{f"elu, l2 {l2}": recipe(now, l2, activation="elu") for l2 in (0.003, 0.01, 0.03, 0.1)},
     }
 
 
@@ -251,13 +281,15 @@ def theirs(x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("size", choices=("small", "large"))
+    parser.add_argument("size", choices=("small", "large", "straight"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", metavar="RECIPE", action="append")
     parser.add_argument("--family", metavar="FAMILY", action="append")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    families, recipes = (SMALL, small) if options.size == "small" else (LARGE, large)
+    families, recipes = {"small": (SMALL, small), "large": (LARGE, large), "straight": (STRAIGHT, straight)}[
+        options.size
+    ]
     table: dict[str, dict[str, list[float]]] = {}
     seconds: dict[str, float] = {}
     gains: dict[str, list[float]] = {}
@@ -276,8 +308,8 @@ def main() -> None:
                 path = Path(folder) / "made.npz"
                 np.savez(path, **dict(zip(("x", "y", "x_test", "y_test"), parts, strict=True)))
                 labels = y[:rows].reshape(rows, -1) if task == "regression" else y[:rows]
-                found = bending(x[:rows], labels, task) if rows < FEW else None
-                gain = math.inf if rows >= FEW else found.gain if found else 0.0
+                found = asked(x[:rows], labels, task)
+                gain = found.gain if found else 0.0
                 gains.setdefault(family, []).append(gain)
                 done: dict[str, tuple[float, float]] = {}
                 for name, recipe in recipes(rows, task, gain).items():
@@ -306,7 +338,7 @@ def page(
     first = names[2]
     runs = len(table) * options.seeds
     lines = [
-        f"# Recipes for tables of {'few' if options.size == 'small' else 'many'} rows",
+        f"# Recipes for {TITLES[options.size]}",
         "",
         f"`python benchmarks/advice.py {options.size} --seeds {options.seeds} --write`, on {platform.machine()}, beside"
         " other work.",
@@ -314,15 +346,13 @@ def page(
         "Accuracy or R2 on 4,000 fresh rows of made-up tables, mean over seeds. Differences, paired, are means over",
         "all tables with their 95% intervals, to the first recipe and to the better of scikit-learn's two; worst: that",
         "of the table where it is least. s: seconds a run.",
-        "Gain: what smooth functions tell more than linear ones, in standard errors, as `dnnrun new` measures it below",
-        "1,000 rows, of each table.",
+        "Gain: what smooth functions tell more than linear ones, in standard errors, as `dnnrun new` measures it.",
         "",
         "| | " + " | ".join(table) + f" | minus {first} | minus the better of MLP and linear | worst | s |",
         f"|{'---|' * (len(table) + 5)}",
     ]
-    if options.size == "small":
-        told = [", ".join(f"{gain:.1f}" for gain in of if math.isfinite(gain)) for of in gains.values()]
-        lines.append(f"| gain | {' | '.join(told)} | | | | |")
+    told = [", ".join(f"{gain:.1f}" for gain in of) for of in gains.values()]
+    lines.append(f"| gain | {' | '.join(told)} | | | | |")
     better = [np.maximum(scores["MLP"], scores["linear"]) for scores in table.values()]
     for name in names:
         found = [np.array(scores[name]) for scores in table.values()]

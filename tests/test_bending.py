@@ -11,7 +11,7 @@ import pytest
 from dnnrun.data.advice import CHANCE, SURE
 from dnnrun.data.source import Places
 from dnnrun.proposal import propose
-from dnnrun.proposal.bending import FEWEST, Bending, bending
+from dnnrun.proposal.bending import FEWEST, WIDEST, Bending, bending
 from dnnrun.spec.load import load
 from dnnrun.spec.sections import Spec
 
@@ -77,7 +77,8 @@ def test_a_straight_table_is_held_back_hard_and_told_why(tmp_path: Path) -> None
     x, noise = rows(200)
     spec, text = spec_of(tmp_path, x, x[:, 0] + 0.5 * noise)
     assert (spec.model.activation.type, spec.train.l2) == ("elu", 0.03)  # type: ignore[attr-defined]
-    assert "l2: 0.03  # smooth functions tell no more than linear ones here (squared error" in text
+    assert "than linear ones here (squared error" in text
+    assert "5-fold), so held back hard" in text
 
 
 def test_a_bent_table_is_held_back_less(tmp_path: Path) -> None:
@@ -85,6 +86,24 @@ def test_a_bent_table_is_held_back_less(tmp_path: Path) -> None:
     spec, text = spec_of(tmp_path, x, np.sin(2 * x[:, 0]) * x[:, 1])
     assert (spec.model.activation.type, spec.train.l2) == ("relu", 0.01)  # type: ignore[attr-defined]
     assert "l2: 0.01  # smooth functions tell more than linear ones here (squared error" in text
+
+
+def test_of_many_rows_some_are_asked(tmp_path: Path) -> None:
+    x, noise = rows(2_000)
+    spec, text = spec_of(tmp_path, x, x[:, 0] + 0.5 * noise)
+    assert (spec.model.activation.type, spec.train.l2) == ("elu", 0.01)  # type: ignore[attr-defined]
+    assert "l2: 0.01  # smooth functions tell less than linear ones here (squared error" in text
+    assert "5-fold, 1,000 rows), so held back hard" in text
+    spec, text = spec_of(tmp_path, x, np.sin(2 * x[:, 0]) * x[:, 1])
+    assert (spec.model.activation.type, spec.train.l2) == ("relu", 0.01)  # type: ignore[attr-defined]
+    assert "l2: 0.01  # smooth functions tell more than linear ones here (squared error" in text
+
+
+def test_many_wide_rows_are_not_asked(tmp_path: Path) -> None:
+    x, noise = rows(1_300, WIDEST + 1)
+    spec, text = spec_of(tmp_path, x, x[:, 0] + 0.5 * noise)
+    assert (spec.model.activation.type, spec.train.l2) == ("relu", 0.01)  # type: ignore[attr-defined]
+    assert "linear ones" not in text
 
 
 def test_test_rows_have_no_say(tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
-"""Whether few rows show that what is predicted bends: a linear model against smooth functions, by cross-validation."""
+"""Whether rows show that what is predicted bends: a linear model against smooth functions, by cross-validation."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dnnrun.data.advice import CHANCE, FEW, SURE
+from dnnrun.data.advice import CHANCE, FEW, LARGE, SURE, straight
 from dnnrun.data.source import Raw, TaskName
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 FEWEST = 30  # rows
+WIDEST = 100  # features of 1,000 rows and more; others take too long
 COMPONENTS = 200  # of the kernel
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)  # of the penalty, up to a constant; the best one counts
 NETWORK: dict[str, Any] = {"hidden_layer_sizes": (50,), "learning_rate_init": 0.003, "max_iter": 150, "random_state": 0}
@@ -25,12 +26,14 @@ ALPHAS = (1.0, 10.0)  # the network's penalties
 @dataclass(frozen=True)
 class Bending:
     """Mean losses of rows that were not learned from: `linear`, `smooth`; `error`: of their difference, one standard
-    error. Losses are squared errors over the target's variance, or log losses, summed over targets or labels."""
+    error. Losses are squared errors over the target's variance, or log losses, summed over targets or labels. `of` is
+    how many rows there are, where 1,000 drawn by lot were asked in place of all."""
 
     linear: float
     smooth: float
     error: float
     loss: str
+    of: int | None = None
 
     @property
     def gain(self) -> float:
@@ -38,22 +41,41 @@ class Bending:
         return (self.linear - self.smooth) / self.error if self.error else 0.0
 
     def __str__(self) -> str:
-        numbers = f"{self.loss} {self.linear:.3g} linear, {self.smooth:.3g} smooth; difference +-{2 * self.error:.2g}"
+        asked = f"5-fold, {FEW:,} rows" if self.of else "5-fold"
+        losses = f"{self.loss} {self.linear:.3g} linear, {self.smooth:.3g} smooth"
+        numbers = f"{losses}; difference +-{2 * self.error:.2g}; {asked}"
         if self.gain > SURE:
-            return f"smooth functions tell more than linear ones here ({numbers}; 5-fold)"
+            return f"smooth functions tell more than linear ones here ({numbers})"
         if self.gain > CHANCE:
-            return f"smooth functions may tell more than linear ones here ({numbers}; 5-fold)"
-        return f"smooth functions tell no more than linear ones here ({numbers}; 5-fold), so held back hard"
+            return f"smooth functions may tell more than linear ones here ({numbers})"
+        if not straight(self.of or 0, self.gain):
+            return f"smooth functions tell about as much as linear ones here ({numbers})"
+        less = "less" if self.gain < -CHANCE else "no more"
+        return f"smooth functions tell {less} than linear ones here ({numbers}), so held back hard"
 
 
-def of_few(raw: Raw) -> Bending | None:
-    """What the training rows of a source show where they are few; None where they are many, or too few to say."""
+def shown(raw: Raw) -> Bending | None:
+    """What the training rows of a source show; None where they are too few to say, or too many to ask."""
     from dnnrun.data.select import Selection, select
 
-    if len(raw.train.labels) >= 2 * FEW:
+    if len(raw.train.labels) >= LARGE:
         return None
     train = select(raw, Selection(validation=0), 0).rows("train")
-    return bending(train.features, train.labels, raw.task) if len(train.labels) < FEW else None
+    return asked(train.features, train.labels, raw.task)
+
+
+def asked(x: np.ndarray, y: np.ndarray, task: TaskName) -> Bending | None:
+    """What `bending` says of these rows, from 1,000 on of so many drawn by lot; None too where they are wide."""
+    import numpy as np
+
+    rows, width = x.shape
+    if rows < FEW:
+        return bending(x, y, task)
+    if width > WIDEST:
+        return None
+    drawn = np.sort(np.random.default_rng(0).choice(rows, FEW, replace=False))
+    found = bending(x[drawn], y[drawn], task)
+    return found and replace(found, of=rows)
 
 
 def bending(x: np.ndarray, y: np.ndarray, task: TaskName) -> Bending | None:
@@ -61,9 +83,9 @@ def bending(x: np.ndarray, y: np.ndarray, task: TaskName) -> Bending | None:
 
     `x` is (rows, features), `y` class numbers (rows,), or (rows, targets). Linear: ridge or logistic regression.
     Smooth: the same with the first 200 principal components of an RBF kernel beside the features, its width that of
-    the features' spread (scikit-learn's default gamma); or a network of 50 units, whichever is better. All by 5-fold
-    cross-validation, each with its best penalty; rows weigh the same. Classes of fewer than five rows are left out, and
-    labels that hold in fewer than ten, or do not.
+    the features' spread (scikit-learn's default gamma); or, where these show no bend, a network of 50 units, if it is
+    better. All by 5-fold cross-validation, each with its best penalty; rows weigh the same. Classes of fewer than five
+    rows are left out, and labels that hold in fewer than ten, or do not.
     """
     import numpy as np
     from sklearn.decomposition import KernelPCA
@@ -98,12 +120,14 @@ def bending(x: np.ndarray, y: np.ndarray, task: TaskName) -> Bending | None:
         features = x / math.sqrt(width)
         linear = _best(trial.linear(features, strength) for strength in STRENGTHS)
         beside = np.concatenate([features, components], 1)
-        smooth = _best(
-            [
-                _best(trial.linear(beside, strength) for strength in STRENGTHS),
-                _best(trial.network(x, alpha) for alpha in ALPHAS),
-            ]
-        )
+        smooth = _best(trial.linear(beside, strength) for strength in STRENGTHS)
+        if (found := _compared(linear, smooth, task)).gain > SURE:
+            return found
+        return _compared(linear, _best([smooth, *(trial.network(x, alpha) for alpha in ALPHAS)]), task)
+
+
+def _compared(linear: np.ndarray, smooth: np.ndarray, task: TaskName) -> Bending:
+    """Losses of the same rows, (rows,) each."""
     gain = linear - smooth
     error = float(gain.std(ddof=1)) / math.sqrt(len(gain))
     loss = "squared error" if task == "regression" else "log loss"

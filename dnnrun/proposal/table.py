@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dnnrun.data.advice import advised
 from dnnrun.data.source import Places, Raw, TaskName
 from dnnrun.errors import DataError
-from dnnrun.proposal.bending import of_few
+from dnnrun.proposal.bending import shown
 from dnnrun.proposal.text import Called, Proposal, listed, recipe, scalar, task_line, told, value_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def of_table(
         "tells the target all by itself; ignore it if it is known only afterwards": suspicious,
     }
     called = called.by(path)
-    found = of_few(_to_learn_from(settled, [c for c in kept if c not in empty], TEST if test is None else None))
+    found = shown(_to_learn_from(settled, [c for c in kept if c not in empty], TEST if test is None else None))
     sections = advised(int(len(frame) * (1 if test else 1 - TEST)), found.gain if found else 0)
     lines = [
         *_head(path, targets, settled, frame.select(c for c in kept if c not in empty)),

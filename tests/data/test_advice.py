@@ -36,4 +36,11 @@ def test_few_rows_that_gain_nothing_by_bends_are_held_back_harder() -> None:
     none, perhaps, sure = (advised(999, gain) for gain in (0.9, 1.9, 2.1))
     assert [one["train"]["l2"] for one in (none, perhaps, sure)] == [0.03, 0.01, 0.01]
     assert [one["model"]["activation"] for one in (none, perhaps, sure)] == ["elu", "elu", "relu"]
-    assert advised(1_000, 0) == advised(1_000)
+
+
+@pytest.mark.parametrize(("rows", "l2"), [(1_000, 0.01), (8_000, 0.003), (40_000, 0.003)])
+def test_many_rows_are_held_back_where_bends_tell_less(rows: int, l2: float) -> None:
+    assert advised(rows, -0.9) == advised(rows, 1.5) == advised(rows)
+    held = advised(rows, -1.1)
+    assert (held["model"]["activation"], held["train"]["l2"]) == ("elu", l2)
+    assert held["data"] == advised(rows)["data"]
