@@ -228,12 +228,15 @@ def one_a_row(labels: np.ndarray, where: str) -> np.ndarray:
     labels = labels.reshape(-1)
     if labels.dtype.kind == "S":
         try:
-            return np.char.decode(labels, "utf-8")
+            labels = np.char.decode(labels, "utf-8")
         except UnicodeDecodeError:
             raise DataError(f"{where}: texts that are not UTF-8; wanted UTF-8, or numbers") from None
+    if labels.dtype.kind == "U" and len(bad := np.flatnonzero(labels == "")):
+        raise DataError(f"{where}: row {bad[0] + 1:,} has no label (''); drop such rows")
     if labels.dtype.kind == "b":
         return labels.astype(np.uint8)
     if labels.dtype.kind == "f":
+        labels = labels.astype(np.promote_types(labels.dtype, np.float64))
         if len(bad := np.flatnonzero(~np.isfinite(labels))):
             raise DataError(f"{where}: row {bad[0] + 1:,} has no label ({labels[bad[0]]}); drop such rows")
         if len(broken := np.flatnonzero((labels != np.floor(labels)) | (np.abs(labels) >= 2**63))):
