@@ -38,7 +38,7 @@ def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: floa
     """The rows of `parts` by split (train, validation, test), and what is known of them.
 
     `image` is what each row is (height, width, channels), None: as the shape of the training features says. `largest`
-    is the largest value a pixel can have, None: 255 for bytes, else by the training rows. Raises DataError for shapes
+    is the largest value a pixel can have, None: by the training rows. Raises DataError for shapes
     and types that cannot be used, and for splits that do not fit each other.
     """
     train = parts["train"]
@@ -68,7 +68,8 @@ def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: floa
         own, both = len(held.labels), ((learned.features, held.features), (learned.labels, held.labels))
         learned = Rows(*map(below, both))
     test, fingerprint = rows.get("test"), digest.hexdigest()
-    return Raw(learned, test, names, image, largest, fingerprint, task, targets, validation=own)
+    apart = tuple(split for split in parts if split != "train")
+    return Raw(learned, test, names, image, largest, fingerprint, task, targets, validation=own, apart=apart)
 
 
 def _task(labels: np.ndarray) -> TaskName:
@@ -252,9 +253,9 @@ def one_a_row(labels: np.ndarray, where: str) -> np.ndarray:
 
 def _largest(features: np.ndarray | Stacked) -> float:
     """The largest value a pixel can have, as the kind of the numbers and the largest that is there suggest."""
-    if features.dtype == np.uint8:
-        return 255.0
     found = max(float(piece.max()) for _, piece in pieces(features))
+    if features.dtype == np.uint8:
+        return 255.0 if found > 1 else 1.0  # black and white, as truth values are
     return next((bound for bound in (1.0, 255.0, 65535.0) if 0 < found <= bound), max(found, 1.0))
 
 

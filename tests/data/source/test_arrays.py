@@ -93,6 +93,8 @@ def test_many_whole_numbers_are_quantities_of_a_float_and_classes_of_an_integer(
         (X.reshape(6, 2, 1, 2), {}, (2, 1, 2), 255.0, np.uint8),
         (X, {"image": [2, 2, 1]}, (2, 2, 1), 255.0, np.uint8),
         (X.astype(np.int64), {"image": [2, 2, 1], "largest": 23.0}, (2, 2, 1), 23.0, np.uint8),
+        (X.reshape(6, 2, 2) > 3, {}, (2, 2, 1), 1.0, np.uint8),
+        ((X.reshape(6, 2, 2) > 3) * 1, {}, (2, 2, 1), 1.0, np.uint8),
         (X.reshape(6, 2, 2) / 23, {}, (2, 2, 1), 1.0, np.float32),
         (X.reshape(6, 2, 2) * 1.0, {}, (2, 2, 1), 255.0, np.float32),
         (X.reshape(6, 2, 2) * np.int64(1000), {}, (2, 2, 1), 65535.0, np.float32),
