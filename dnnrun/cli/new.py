@@ -18,7 +18,7 @@ def new(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A CSV, TSV, Parquet or Arrow file, a pattern, an .npz file, or a folder of images by class.",
+            help="A CSV, TSV, Parquet, Arrow or .npz file, a pattern of such, or a folder of images by class.",
         ),
     ],
     target: Annotated[

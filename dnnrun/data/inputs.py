@@ -19,7 +19,7 @@ from dnnrun.data.arrays import Image, as_float32, kind_of, one_a_row, shape_of
 from dnnrun.data.dataset import Dataset
 from dnnrun.data.finding import find
 from dnnrun.data.folders import holds_images, inside
-from dnnrun.data.image import SUFFIXES, Decoder, Mode
+from dnnrun.data.image import SUFFIXES, Decoder, Like, Mode
 from dnnrun.data.inflate import Inflated
 from dnnrun.data.npy import NUMBERS, TEXTS, Archive, read_npy
 from dnnrun.data.room import Room, release
@@ -103,13 +103,10 @@ class ImageInputs(Inputs):
 
     def _decoded(self, files: Sequence[Path]) -> np.ndarray:
         """Pixels (files, width), white being what the network calls it."""
-        pixels, wanted = self.decoder.read_all(files), self.expected.image
+        wanted = self.expected.image
         assert wanted is not None  # else there are no such inputs
-        if pixels.shape[1:] != wanted:
-            raise DataError(
-                f"{files[0]}: {shape_of(pixels.shape[1:3])} pixels, and the network takes {shape_of(wanted[:2])}; "
-                "resize it"
-            )
+        like = Like(wanted, f"and the network takes {shape_of(wanted[:2])}; resize it")
+        pixels = self.decoder.read_all(files, like=like)
         rows = pixels.reshape(len(files), -1)
         return rows if self.expected.largest == 255 else rows * np.float32(self.expected.largest / 255)
 
@@ -118,7 +115,7 @@ def takes(path: Path) -> bool:
     """Whether `path` is a .npy, .npz or IDX file, an image, or a folder of images."""
     if path.is_dir():
         return holds_images(path)
-    return path.suffix.lower() in (".npy", ".npz", *SUFFIXES) or _is_idx(path)
+    return path.suffix.lower() in (".npy", ".npz", *SUFFIXES) or is_idx(path)
 
 
 def located(path: str, places: Places) -> Path:
@@ -199,7 +196,7 @@ def _images(path: Path, expected: Expected) -> Inputs:
     return ImageInputs(path, len(found.paths), found.classes, found.paths, decoder, expected)
 
 
-def _is_idx(path: Path) -> bool:
+def is_idx(path: Path) -> bool:
     """Whether the file begins as IDX files do, plain or gzip."""
     try:
         with path.open("rb") as file:

@@ -116,19 +116,15 @@ def _known(names: dict[str, str], wanted: Sequence[str]) -> str | None:
 
 def _looked_at(paths: Sequence[Path]) -> tuple[list[str], str, Image]:
     """What the source has to be told of images like the first ones, what they are, and what they become."""
-    from PIL import Image as Picture
-
-    from dnnrun.data.image import FORMATS, GREY
+    from dnnrun.data.image import GREY, bombs_are_errors, opened, upright_size
 
     sizes, grey, clear = Counter[tuple[int, int]](), set[bool](), False
-    for path in paths[:PROBED]:
-        try:
-            with Picture.open(path, formats=FORMATS) as image:
-                sizes[image.height, image.width] += 1
+    with bombs_are_errors():
+        for path in paths[:PROBED]:
+            with opened(path) as image:
+                sizes[upright_size(image)] += 1
                 grey.add(image.mode in GREY)
                 clear = clear or image.has_transparency_data
-        except (OSError, SyntaxError, ValueError, Picture.DecompressionBombError):
-            raise DataError(f"{path}: not an image that can be read; replace it or take it away") from None
     (height, width), _ = sizes.most_common(1)[0]
     shape = f"{height} x {width}" if len(sizes) == 1 else f"of {len(sizes)} sizes, most of them {height} x {width}"
     shape += " grey" if grey == {True} else " in colour" if grey == {False} else ", grey and in colour"

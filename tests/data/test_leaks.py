@@ -36,7 +36,7 @@ def warned(source: dict[str, Any], streamed: bool, **options: Any) -> tuple[str,
 def arrays(x: np.ndarray, y: np.ndarray, *splits: str) -> dict[str, Any]:
     """Training rows 10 to 89, and rows 0 to 29 for each split: 20 of them are training rows."""
     named = {f"{split}_{what}": values[:30] for split in splits for what, values in (("features", x), ("labels", y))}
-    np.savez("a.npz", x=x[10:], y=y[10:], **named)
+    np.savez("a.npz", **{"x": x[10:], "y": y[10:], **named})  # pyright: ignore[reportArgumentType]
     return {"type": "npz", "path": "a.npz", **{name: name for name in named}}
 
 
