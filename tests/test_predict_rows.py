@@ -88,6 +88,10 @@ def test_what_cannot_be_predicted(place: Path, network: Trained, monkeypatch: py
         with pytest.raises(DataError) as caught:
             told(network, Path(name))
         assert str(caught.value) == message
+    for split in ("train", "test"):
+        (place / "all" / split / "0").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(DataError, match="all: holds test, train; name one of them, as all/test"):
+        predict_files(network, ["all"])
     with pytest.raises(DataError, match="--id: arrays and images have no columns; leave it out"):
         predict_files(network, ["x.npy"], id="a")
     with pytest.raises(DataError, match=r"--output: x.npy: wanted a name that ends in .csv, .tsv or .parquet"):
@@ -129,3 +133,5 @@ def test_as_a_person_does(place: Path, compiled: Path) -> None:
     done = finished(compiled, "predict", "runs/small", "holes.npy", cwd=place)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+    done = finished(compiled, "predict", "runs/small", "rows.npz", "-o", f"{'a' * 300}.csv", cwd=place)
+    assert (done.returncode, done.stderr) == (2, f"error: {'a' * 300}.csv: File name too long\n")

@@ -6,6 +6,7 @@ also for `--help`: they import typer and each other, and everything else inside 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -105,5 +106,5 @@ def main() -> NoReturn:
         mute(sys.stdout)  # nothing more can be written, not even at exit
         if not isinstance(error, BrokenPipeError):  # whoever read our output has enough
             talk(f"error: {error.filename or 'the output'}: {error.strerror or error}")
-        sys.exit(1)
+        sys.exit(2 if error.errno == errno.ENAMETOOLONG else 1)  # no such path can be, whatever the disk
     sys.exit(0)

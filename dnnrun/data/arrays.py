@@ -138,7 +138,7 @@ def _flat(part: Part, train: Part, image: Image | None) -> Any:
     labels = part.labels
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim == 2 and labels.shape[0] == shape[0] and _one_hot(labels):
+    if labels.ndim == 2 and labels.shape[0] == shape[0] and one_hot(labels):
         raise DataError(f"{part.labels_where}: one-hot, {shape_of(labels.shape)}; wanted one label a row: y.argmax(1)")
     if labels.ndim not in (1, 2) or len(labels) != shape[0] or not labels.size or not _numeric(labels):
         raise DataError(
@@ -153,7 +153,8 @@ def _numeric(labels: np.ndarray) -> bool:
     return labels.ndim == 1 or labels.dtype.kind in "biuf"
 
 
-def _one_hot(labels: np.ndarray) -> bool:
+def one_hot(labels: np.ndarray) -> bool:
+    """Whether labels (rows, n) are a 1 in each row and else 0."""
     return labels.dtype.kind in "biuf" and bool(((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all())
 
 
