@@ -195,6 +195,8 @@ def _parquet_chunks(predictions: Predictions) -> Iterator[bytes]:
         yield first
         try:
             yield from batches
+        except GeneratorExit:  # polars was interrupted, and says so
+            raise
         except BaseException as error:  # polars would tell it in words of its own
             failed.append(error)
             raise

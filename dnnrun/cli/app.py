@@ -34,6 +34,7 @@ from dnnrun.cli import (
     zoo,
 )
 from dnnrun.cli.output import data, mute, stand_in, talk, told
+from dnnrun.cli.signals import exit_code
 
 VERBS: dict[str, Callable[..., Any]] = {
     "new": new.new,
@@ -96,6 +97,11 @@ def main() -> NoReturn:
     try:
         try:
             app(prog_name="dnnrun")  # also where it was started as `python -m dnnrun`
+        except BaseException:
+            if (code := exit_code()) is not None:
+                mute(sys.stdout)  # half a line may be in it
+                sys.exit(code)
+            raise
         finally:
             sys.stdout.flush()
     except DnnrunError as error:
