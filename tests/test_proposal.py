@@ -270,12 +270,33 @@ def test_arrays_by_their_names(
     assert measured["accuracy"] > 0.8
 
 
+def test_an_array_is_the_one_that_is_called_so(tmp_path: Path) -> None:
+    x = np.random.default_rng(3).normal(size=(80, 5))
+    y = (x[:, 0] > 0).astype(int)
+    np.savez(tmp_path / "a.npz", X=x + 1, x=x, Y=y + 5, y=y, x_val=x[:9], y_val=y[:9])
+    for targets, features, labels, unused in (
+        ([], "x", "y", "X, Y, x_val, y_val"),
+        (["Y"], "x", "Y", "X, y, x_val, y_val"),
+    ):
+        found = propose(str(tmp_path / "a.npz"), targets)
+        source = loaded(found.text, tmp_path).data.source.model_dump()
+        assert (source["features"], source["labels"]) == (features, labels)
+        assert f"    # not used: {unused}\n" in found.text
+
+
+def test_a_name_that_no_run_can_have(long: Path) -> None:
+    done = CliRunner().invoke(app, ["new", str(long), "--target", "y", "--name", "../x"])
+    assert done.exit_code == 2
+    assert "--name ../x: wanted 1 to 64 letters, digits, '.', '_' and '-'" in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("path", "options", "message"),
     [
         ("a.npz", {}, "no array of labels that is known by its name; say which one it is with --target, of p, q, r"),
         ("a.npz", {"targets": ["z"]}, "no array 'z'; say which one it is with --target, of p, q, r"),
         ("a.npz", {"targets": ["p"]}, "no array of features that is known by its name; call one of q, r x"),
+        ("a.npz", {"targets": ["p", "q"]}, "--target p --target q: wanted one array; its columns are the targets"),
         ("a.npz", {"row_id": "p"}, "--id: of a table alone, and"),
         ("a.npy", {}, "one array, and a spec wants labels too; save both as numpy.savez"),
         ("photos/train", {"targets": ["dark"]}, "--target: of a table alone, and"),
