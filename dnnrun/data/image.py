@@ -177,7 +177,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DataError(f"{path}: no plain file; wanted an image")
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > (most := _most_pixels()):
+            if image.width * image.height > (most := most_pixels()):
                 raise _too_large(path, f"{image.height:,} x {image.width:,}", most)
             if (frames := getattr(image, "n_frames", 1)) > 1:
                 raise DataError(f"{path}: {frames} pictures in one file, wanted one; save each in a file of its own")
@@ -196,7 +196,8 @@ def _check_depth(path: Path, image: Image.Image) -> None:
         raise DataError(f"{path}: pixels of more than 8 bits ({image.mode}), wanted 8; convert it")
 
 
-def _most_pixels() -> int:
+def most_pixels() -> int:
+    """Of an image, all in all: Pillow's limit against decompression bombs."""
     from PIL import Image
 
     most: Any = Image.MAX_IMAGE_PIXELS
@@ -229,7 +230,7 @@ def _named(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise DataError(f"{path}: not found; wanted an image") from None
     except Image.DecompressionBombError:  # Pillow's own limit, at twice as many
-        raise _too_large(path, f"more than {2 * _most_pixels():,}", _most_pixels()) from None
+        raise _too_large(path, f"more than {2 * most_pixels():,}", most_pixels()) from None
     except UnidentifiedImageError:
         raise DataError(f"{path}: not an image that can be read; wanted {', '.join(FORMATS)}") from None
     except Exception as error:  # Pillow's decoders raise more than they document: SyntaxError, struct.error, ...

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dnnrun.data.source import Places, Raw, Source
 
@@ -34,6 +35,15 @@ class Images(Source):
     background: Literal["black", "white"] | None = Field(
         default=None, description="what shows through transparent pixels; unset: they are refused"
     )
+
+    @model_validator(mode="after")
+    def _not_too_large(self) -> Images:
+        from dnnrun.data.image import most_pixels
+
+        if self.size and math.prod(self.size) > (most := most_pixels()):
+            height, width = self.size
+            raise ValueError(f"size: {height:,} x {width:,} pixels, wanted at most {most:,} in all; take less")
+        return self
 
     def read(self, places: Places) -> Raw:
         """Pixels as uint8, from 0 to 255. Raises DataError, with its path, for a file that is no readable image."""

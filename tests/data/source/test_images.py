@@ -74,6 +74,13 @@ def test_sizes_are_brought_to_one(tmp_path: Path) -> None:
     assert (raw.train.features == 77).all()
 
 
+def test_a_size_that_no_memory_holds(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"size: 100,000 x 100,000 pixels, wanted at most 89,478,485 in all; take less"
+    ):
+        Source.parse({"type": "images", "path": str(tmp_path), "size": [100_000, 100_000]})
+
+
 def test_splits_are_folders(tmp_path: Path) -> None:
     for split, count in (("train", 3), ("val", 2), ("test", 1)):
         for name in "ab":
