@@ -59,6 +59,8 @@ class Predictions:
             if self.progress:
                 self.progress(self.rows, time.monotonic() - began)
             yield frame
+        if not self.rows:
+            raise DataError(f"{', '.join(map(str, self.paths))}: no rows; there is nothing to predict")
 
     def notes(self) -> list[str]:
         """What a person should know of them."""
@@ -186,16 +188,15 @@ def _parquet_chunks(predictions: Predictions) -> Iterator[bytes]:
     from polars.io.plugins import register_io_source
 
     batches = iter(predictions)
-    try:
-        first = next(batches)
-    except StopIteration:
-        raise DataError("there are no rows; nothing is written") from None
+    first = next(batches)  # there is one, or an error that says so
     pipe, failed = _Pipe(), []
 
     def source(columns: Any, predicate: Any, rows: Any, size: Any) -> Iterator[polars.DataFrame]:
         yield first
         try:
             yield from batches
+        except GeneratorExit:  # polars was interrupted, and says so
+            raise
         except BaseException as error:  # polars would tell it in words of its own
             failed.append(error)
             raise

@@ -94,7 +94,10 @@ class Trained:
         """
         if self.columns is None:
             if is_frame(x):
-                raise DataError("inputs with names of columns; this network was trained on rows of numbers without")
+                raise DataError(
+                    "inputs with names of columns; this network was trained on rows of numbers without: hand over the "
+                    "numbers alone, as x.to_numpy()"
+                )
             return x
         encoded = encode(as_frame(x, self.columns), self.columns, "the inputs")
         for line in encoded.unseen.lines():
@@ -135,6 +138,11 @@ class Trained:
         if labels is not None:
             raise DataError("--labels: the labels of a table are its target column; leave it out")
         (found, *_) = find_all(path, places)
+        if inputs.takes(found):
+            raise DataError(
+                f"{path}: arrays and images have no columns; wanted a table with those of the training file, the "
+                "target among them"
+            )
         self.columns.check_names(open_table(found, source.form()).names, str(found))
         target = Target(self.checkpoint.manifest.get("task", "classification"), self.classes, source.target, None)
         raw = source.of_file(path, self.columns.names).read(places)
@@ -200,8 +208,11 @@ class Trained:
                 padded = np.zeros((block, piece.shape[1]), np.float32)
                 with np.errstate(over="ignore"):
                     padded[: len(piece)] = scaling.apply(piece)
-            if not np.isfinite(padded.sum()) and len(bad := np.flatnonzero(~np.isfinite(padded).all(1))):
-                raise DataError(f"inputs with nan or infinity, first in row {at + bad[0]}; wanted finite numbers")
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = padded.sum()
+            if not np.isfinite(total) and len(bad := np.flatnonzero(~np.isfinite(padded).all(1))):
+                what = "nan, or numbers too large for float32"
+                raise DataError(f"inputs with {what}, first in row {at + bad[0]}; wanted finite numbers")
             pieces.append((self._forward(padded), len(piece)))
         empty = np.zeros((0, self.architecture.outputs), np.float32)
         return np.concatenate([empty, *(np.asarray(made)[:count] for made, count in pieces)])

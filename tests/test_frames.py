@@ -137,8 +137,23 @@ def test_categories_that_training_has_not_seen_are_warned_of_where_one_asks(whol
         assert (str(warning.message), warning.filename) == (told, __file__)
 
 
+@pytest.mark.parametrize("nothing", [None, np.nan, pd.NaT])
+@pytest.mark.parametrize("name", GAPS)
+def test_columns_where_all_are_missing(name: str, nothing: Any, whole: Any, network: Trained) -> None:
+    """As in a frame of one row."""
+    frame = whole.iloc[4:5].assign(**{name: [nothing]})
+    known = read(whole.iloc[4:5]).with_columns(pl.lit(None, pl.String).alias(name))
+    np.testing.assert_array_equal(network.predict_proba(frame), network.predict_proba(known))
+
+
+def test_a_lazy_frame_is_collected(whole: Any, network: Trained) -> None:
+    frame = read(whole)
+    np.testing.assert_array_equal(network.predict_proba(frame.lazy()), network.predict_proba(frame))
+
+
 def test_no_rows_are_no_predictions(whole: Any, network: Trained) -> None:
     assert network.predict(whole.head(0)).shape == (0,)
+    assert network.predict(whole.astype(object).head(0)).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +163,12 @@ def test_no_rows_are_no_predictions(whole: Any, network: Trained) -> None:
         (lambda frame: pd.concat([frame, frame[["town"]]], axis=1), "there are several columns town; keep one of each"),
         (lambda frame: frame.iloc[0], r"inputs of shape \[7\]; wanted a data frame"),
         (lambda frame: frame.assign(number="x"), "row 1, column 'number': 'x' is no number"),
+        (
+            lambda frame: frame.assign(number=1e300),
+            "row 1, column 'number': 1e\\+300 is infinite or too large; correct",
+        ),
+        (lambda frame: frame.assign(member=[1.0, 0, 2] * 40), "row 3, column 'member': 2.0 is neither true nor false"),
+        (lambda frame: frame.assign(day=18000), "the column 'day' holds Int64, wanted dates, as data.source.types or "),
         (lambda frame: frame.assign(town=[["Rome"]] * ROWS), r"the column 'town' holds List\(String\)"),
     ],
 )

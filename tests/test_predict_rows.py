@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +93,10 @@ def test_what_cannot_be_predicted(place: Path, network: Trained, monkeypatch: py
         with pytest.raises(DataError) as caught:
             told(network, Path(name))
         assert str(caught.value) == message
+    for split in ("train", "test"):
+        (place / "all" / split / "0").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(DataError, match="all: holds test, train; name one of them, as all/test"):
+        predict_files(network, ["all"])
     with pytest.raises(DataError, match="--id: arrays and images have no columns; leave it out"):
         predict_files(network, ["x.npy"], id="a")
     with pytest.raises(DataError, match=r"--output: x.npy: wanted a name that ends in .csv, .tsv or .parquet"):
@@ -130,3 +138,45 @@ def test_as_a_person_does(place: Path, compiled: Path) -> None:
     done = finished(compiled, "predict", "runs/small", "holes.npy", cwd=place)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+    done = finished(compiled, "predict", "runs/small", "rows.npz", "-o", f"{'a' * 300}.csv", cwd=place)
+    assert (done.returncode, done.stderr) == (2, f"error: {'a' * 300}.csv: File name too long\n")
+
+
+STRUCK = """
+import os
+from dnnrun.cli.app import main
+from dnnrun.trained import Trained
+
+told = Trained.told
+
+
+def struck(self, *arguments):
+    try:
+        os.kill(os.getpid(), NUMBER)
+    except KeyboardInterrupt:  # as a callback of a library does, JAX's of the garbage collector
+        pass
+    return told(self, *arguments)
+
+
+Trained.told = struck
+main()
+"""
+
+
+@pytest.mark.parametrize("output", ["p.csv", "p.parquet"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing_half_written(
+    output: str, number: int, code: int, place: Path, tmp_path: Path, compiled: Path
+) -> None:
+    (tmp_path / output).write_text("what was there")
+    words = ["predict", str(place / "runs" / "small"), str(place / "x.npy"), "-o", output]
+    done = subprocess.run(
+        [sys.executable, "-c", STRUCK.replace("NUMBER", str(int(number))), *words],
+        cwd=tmp_path,
+        env={**os.environ, "DNNRUN_COMPILE_CACHE": str(compiled)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+    assert [path.name for path in tmp_path.iterdir()] == [output]
+    assert (tmp_path / output).read_text() == "what was there"

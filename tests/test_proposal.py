@@ -19,6 +19,7 @@ from dnnrun.errors import DataError
 from dnnrun.proposal import propose
 from dnnrun.spec.load import load
 from dnnrun.spec.sections import Spec
+from tests.data.idxfile import idx_bytes
 from tests.smallruns import trained
 
 ROWS = 200
@@ -186,6 +187,64 @@ def test_images_of_several_sizes_and_no_test(tmp_path: Path) -> None:
     assert (spec.name, spec.data.validation) == ("of-mine", 0.2)
 
 
+def test_photographs_are_upright_as_they_are_when_trained_on(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    folder = digits(tmp_path / "photos", train=3) / "train"
+    Image.fromarray(np.zeros((8, 12), np.uint8)).save(folder / "dark" / "0.jpg", exif=exif)
+    assert "7 images, of 2 sizes, most of them 8 x 8 grey" in propose(str(folder)).text
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.zeros((4, 4), np.uint16), "pixels of more than 8 bits (I;16), wanted 8; convert it"),
+        (np.zeros((9500, 9500), bool), "9,500 x 9,500 pixels, wanted at most 89,478,485 in all; make it smaller"),
+    ],
+)
+def test_images_that_training_refuses(pixels: np.ndarray, message: str, tmp_path: Path) -> None:
+    folder = digits(tmp_path / "photos", train=3) / "train"
+    Image.fromarray(pixels).save(folder / "light" / "odd.png")
+    with pytest.raises(DataError) as caught:
+        propose(str(folder))
+    assert str(caught.value) == f"{folder}/light/odd.png: {message}"
+
+
+def test_files_of_arrays_and_folders_where_data_is_looked_for(tmp_path: Path) -> None:
+    digits(tmp_path / "photos", train=3)
+    for part in range(2):
+        np.savez(tmp_path / f"part-{part}.npz", x=np.arange(20).reshape(10, 2), y=np.arange(10) % 2)
+    places = Places(folders=(tmp_path,))
+    assert propose("photos/train", places=places).rows == 6
+    found = propose("part-*.npz", places=places)
+    assert (found.rows, loaded(found.text, tmp_path).data.source.model_dump()["path"]) == (20, "part-*.npz")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("iris", "iris: no file, but a source that is known by its name; write a spec with data: {source: iris}, or "),
+        ("csv", "csv: not found (. has x-idx); correct the path"),
+        ("one.png", "one.png: one image; wanted a folder that holds a folder of images for each class"),
+        ("x-idx", "x-idx: one IDX file, and a spec wants labels too; write data: {source: {type: idx, features: x-idx"),
+        ("nowhere.npy", "nowhere.npy: not found (. has x.npy); correct the path"),
+        ("x.npy", "x.npy: one array, and a spec wants labels too; save both as numpy.savez('data.npz', x=x, y=y)"),
+        ("*.npz", "*.npz: no file fits this pattern; correct it"),
+    ],
+)
+def test_what_no_spec_can_be_written_for(
+    path: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save("one.png")
+    Path("x-idx").write_bytes(idx_bytes(np.zeros((4, 2), np.uint8)))
+    np.save("x.npy", np.zeros((4, 2)))
+    with pytest.raises(DataError) as caught:
+        propose(path)
+    assert str(caught.value).startswith(message)
+
+
 @pytest.mark.parametrize(
     ("names", "targets", "options"),
     [
@@ -211,12 +270,33 @@ def test_arrays_by_their_names(
     assert measured["accuracy"] > 0.8
 
 
+def test_an_array_is_the_one_that_is_called_so(tmp_path: Path) -> None:
+    x = np.random.default_rng(3).normal(size=(80, 5))
+    y = (x[:, 0] > 0).astype(int)
+    np.savez(tmp_path / "a.npz", X=x + 1, x=x, Y=y + 5, y=y, x_val=x[:9], y_val=y[:9])
+    for targets, features, labels, unused in (
+        ([], "x", "y", "X, Y, x_val, y_val"),
+        (["Y"], "x", "Y", "X, y, x_val, y_val"),
+    ):
+        found = propose(str(tmp_path / "a.npz"), targets)
+        source = loaded(found.text, tmp_path).data.source.model_dump()
+        assert (source["features"], source["labels"]) == (features, labels)
+        assert f"    # not used: {unused}\n" in found.text
+
+
+def test_a_name_that_no_run_can_have(long: Path) -> None:
+    done = CliRunner().invoke(app, ["new", str(long), "--target", "y", "--name", "../x"])
+    assert done.exit_code == 2
+    assert "--name ../x: wanted 1 to 64 letters, digits, '.', '_' and '-'" in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("path", "options", "message"),
     [
         ("a.npz", {}, "no array of labels that is known by its name; say which one it is with --target, of p, q, r"),
         ("a.npz", {"targets": ["z"]}, "no array 'z'; say which one it is with --target, of p, q, r"),
         ("a.npz", {"targets": ["p"]}, "no array of features that is known by its name; call one of q, r x"),
+        ("a.npz", {"targets": ["p", "q"]}, "--target p --target q: wanted one array; its columns are the targets"),
         ("a.npz", {"row_id": "p"}, "--id: of a table alone, and"),
         ("a.npy", {}, "one array, and a spec wants labels too; save both as numpy.savez"),
         ("photos/train", {"targets": ["dark"]}, "--target: of a table alone, and"),

@@ -88,13 +88,18 @@ def test_every_bad_input_has_its_message(network: Trained) -> None:
         (np.full((2, 64), "a"), "inputs of type <U1; wanted numbers"),
         (np.zeros((2, 64), complex), "inputs of type complex128; wanted numbers"),
         ([[1.0], [1.0, 2.0]], "inputs of rows that differ in length; wanted [rows, features], one row an example"),
-        (nan, "inputs with nan or infinity, first in row 1; wanted finite numbers"),
-        (huge, "inputs with nan or infinity, first in row 2; wanted finite numbers"),
+        (nan, "inputs with nan, or numbers too large for float32, first in row 1; wanted finite numbers"),
+        (huge, "inputs with nan, or numbers too large for float32, first in row 2; wanted finite numbers"),
     ]
     for x, message in table:
         with pytest.raises(DataError) as caught:
             network.predict(x)
         assert str(caught.value) == message
+
+
+@pytest.mark.filterwarnings("error")
+def test_large_numbers_are_taken_in_silence(network: Trained) -> None:
+    assert network.predict(np.full((2, 64), 3e38)).shape == (2,)
 
 
 def test_a_split_that_is_not_there(result: Result) -> None:

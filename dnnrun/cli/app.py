@@ -6,6 +6,7 @@ also for `--help`: they import typer and each other, and everything else inside 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from dnnrun.cli import (
     zoo,
 )
 from dnnrun.cli.output import data, mute, stand_in, talk, told
+from dnnrun.cli.signals import exit_code
 
 VERBS: dict[str, Callable[..., Any]] = {
     "new": new.new,
@@ -95,6 +97,11 @@ def main() -> NoReturn:
     try:
         try:
             app(prog_name="dnnrun")  # also where it was started as `python -m dnnrun`
+        except BaseException:
+            if (code := exit_code()) is not None:
+                mute(sys.stdout)  # half a line may be in it
+                sys.exit(code)
+            raise
         finally:
             sys.stdout.flush()
     except DnnrunError as error:
@@ -105,5 +112,5 @@ def main() -> NoReturn:
         mute(sys.stdout)  # nothing more can be written, not even at exit
         if not isinstance(error, BrokenPipeError):  # whoever read our output has enough
             talk(f"error: {error.filename or 'the output'}: {error.strerror or error}")
-        sys.exit(1)
+        sys.exit(2 if error.errno == errno.ENAMETOOLONG else 1)  # no such path can be, whatever the disk
     sys.exit(0)

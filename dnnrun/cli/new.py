@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ def new(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A CSV, TSV, Parquet or Arrow file, a pattern, an .npz file, or a folder of images by class.",
+            help="A CSV, TSV, Parquet, Arrow or .npz file, a pattern of such, or a folder of images by class.",
         ),
     ],
     target: Annotated[
@@ -47,9 +48,13 @@ def new(
     from dnnrun.data.places import find_places
     from dnnrun.files import write_atomic
     from dnnrun.proposal import propose
+    from dnnrun.spec.problems import NAME_WORDS
+    from dnnrun.spec.sections import NAME
 
     if task is not None and task not in TASKS:
         raise typer.BadParameter(f"--task {task}: wanted {', '.join(TASKS)}")
+    if name is not None and not re.fullmatch(NAME, name):
+        raise typer.BadParameter(f"--name {name}: wanted {NAME_WORDS}")
     if output is not None and output.exists() and not force:
         raise typer.BadParameter(f"-o {output}: is there already; choose another name, or --force to replace it")
     stated: Any = task

@@ -41,18 +41,24 @@ def predict(
     if against is not None:
         _match(checkpoint, rows, against, as_json)
         return
+    from dnnrun.cli.signals import end_on_signals
     from dnnrun.cli.terminal import Terminal
     from dnnrun.data.places import compile_cache, find_places
     from dnnrun.predictions import csv_chunks, predict_files, write
     from dnnrun.train.device import prepare
     from dnnrun.trained import load
 
-    terminal = Terminal()
+    check, terminal = end_on_signals(), Terminal()
     trained = load(checkpoint)
     if trained.checkpoint.manifest.get("pretrained", {}).get("stage") == "pairs":
         raise typer.BadParameter("--against REFERENCES.npy: missing; a run on pairs compares rows with references")
     places = find_places(data_dir)
-    found = predict_files(trained, [str(rows)], proba=proba, id=id, places=places, progress=terminal.predicting)
+
+    def progress(done: int, seconds: float) -> None:
+        check()
+        terminal.predicting(done, seconds)
+
+    found = predict_files(trained, [str(rows)], proba=proba, id=id, places=places, progress=progress)
     prepare("auto", "auto", compile_cache(terminal.warn))
     try:
         if output is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnnrun.data.dataset import SPLITS, Dataset
+from dnnrun.data.leaks import leaks
 from dnnrun.data.room import InMemory, OnDisk, Placing, Room
 from dnnrun.data.settle import learn
 from dnnrun.data.source import Raw, Rows
@@ -31,9 +32,11 @@ def arrange(
     drain: bool,
 ) -> Dataset:
     """The rows `chosen` of each split, with their `labels`; the rest is as `select` has it."""
-    fingerprint, told = raw.fingerprint, ((), ())
+    fingerprint = raw.fingerprint
     dtype = np.float32 if raw.undecoded else raw.train.features.dtype
-    if raw.undecoded is not None:
+    if raw.undecoded is None:
+        told = (), leaks(raw, chosen)
+    else:
         learned = learn(raw, chosen, preprocessing, columns)
         columns, told = learned.columns, (learned.notes, learned.warnings)
         fingerprint = hashlib.sha256(json.dumps([fingerprint, columns.to_json()]).encode()).hexdigest()

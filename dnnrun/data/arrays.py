@@ -38,7 +38,7 @@ def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: floa
     """The rows of `parts` by split (train, validation, test), and what is known of them.
 
     `image` is what each row is (height, width, channels), None: as the shape of the training features says. `largest`
-    is the largest value a pixel can have, None: 255 for bytes, else by the training rows. Raises DataError for shapes
+    is the largest value a pixel can have, None: by the training rows. Raises DataError for shapes
     and types that cannot be used, and for splits that do not fit each other.
     """
     train = parts["train"]
@@ -68,7 +68,8 @@ def raw_of(parts: Mapping[str, Part], image: Sequence[int] | None, largest: floa
         own, both = len(held.labels), ((learned.features, held.features), (learned.labels, held.labels))
         learned = Rows(*map(below, both))
     test, fingerprint = rows.get("test"), digest.hexdigest()
-    return Raw(learned, test, names, image, largest, fingerprint, task, targets, validation=own)
+    apart = tuple(split for split in parts if split != "train")
+    return Raw(learned, test, names, image, largest, fingerprint, task, targets, validation=own, apart=apart)
 
 
 def _task(labels: np.ndarray) -> TaskName:
@@ -137,7 +138,7 @@ def _flat(part: Part, train: Part, image: Image | None) -> Any:
     labels = part.labels
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim == 2 and labels.shape[0] == shape[0] and _one_hot(labels):
+    if labels.ndim == 2 and labels.shape[0] == shape[0] and one_hot(labels):
         raise DataError(f"{part.labels_where}: one-hot, {shape_of(labels.shape)}; wanted one label a row: y.argmax(1)")
     if labels.ndim not in (1, 2) or len(labels) != shape[0] or not labels.size or not _numeric(labels):
         raise DataError(
@@ -152,7 +153,8 @@ def _numeric(labels: np.ndarray) -> bool:
     return labels.ndim == 1 or labels.dtype.kind in "biuf"
 
 
-def _one_hot(labels: np.ndarray) -> bool:
+def one_hot(labels: np.ndarray) -> bool:
+    """Whether labels (rows, n) are a 1 in each row and else 0."""
     return labels.dtype.kind in "biuf" and bool(((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all())
 
 
@@ -228,12 +230,15 @@ def one_a_row(labels: np.ndarray, where: str) -> np.ndarray:
     labels = labels.reshape(-1)
     if labels.dtype.kind == "S":
         try:
-            return np.char.decode(labels, "utf-8")
+            labels = np.char.decode(labels, "utf-8")
         except UnicodeDecodeError:
             raise DataError(f"{where}: texts that are not UTF-8; wanted UTF-8, or numbers") from None
+    if labels.dtype.kind == "U" and len(bad := np.flatnonzero(labels == "")):
+        raise DataError(f"{where}: row {bad[0] + 1:,} has no label (''); drop such rows")
     if labels.dtype.kind == "b":
         return labels.astype(np.uint8)
     if labels.dtype.kind == "f":
+        labels = labels.astype(np.promote_types(labels.dtype, np.float64))
         if len(bad := np.flatnonzero(~np.isfinite(labels))):
             raise DataError(f"{where}: row {bad[0] + 1:,} has no label ({labels[bad[0]]}); drop such rows")
         if len(broken := np.flatnonzero((labels != np.floor(labels)) | (np.abs(labels) >= 2**63))):
@@ -249,9 +254,9 @@ def one_a_row(labels: np.ndarray, where: str) -> np.ndarray:
 
 def _largest(features: np.ndarray | Stacked) -> float:
     """The largest value a pixel can have, as the kind of the numbers and the largest that is there suggest."""
-    if features.dtype == np.uint8:
-        return 255.0
     found = max(float(piece.max()) for _, piece in pieces(features))
+    if features.dtype == np.uint8:
+        return 255.0 if found > 1 else 1.0  # black and white, as truth values are
     return next((bound for bound in (1.0, 255.0, 65535.0) if 0 < found <= bound), max(found, 1.0))
 
 

@@ -18,11 +18,15 @@ def find(path: str, places: Places) -> Path:
 
     Raises DataError where there is none.
     """
-    there = [place for place in _candidates(path, places) if place.exists()]
-    if not there:
+    if (found := there(path, places)) is None:
         named = Path(path).expanduser()
         raise DataError(f"{path}: not found{_near(named)}; correct the path{_looked(named, places)}")
-    return there[0]
+    return found
+
+
+def there(path: str, places: Places) -> Path | None:
+    """The same, None where there is none."""
+    return next(filter(Path.exists, _candidates(path, places)), None)
 
 
 def find_all(paths: Paths, places: Places) -> list[Path]:
@@ -33,8 +37,8 @@ def find_all(paths: Paths, places: Places) -> list[Path]:
     found: list[Path] = []
     for path in [paths] if isinstance(paths, str) else paths:
         candidates = _candidates(path, places)
-        if there := next(filter(Path.is_file, candidates), None):
-            found.append(there)
+        if file := next(filter(Path.is_file, candidates), None):
+            found.append(file)
         elif glob.has_magic(path):
             found += _matching(path, candidates, places)
         else:
@@ -52,8 +56,8 @@ def _candidates(path: str, places: Places) -> list[Path]:
 def _matching(pattern: str, candidates: Sequence[Path], places: Places) -> list[Path]:
     for candidate in candidates:
         names = sorted(glob.glob(str(candidate), recursive=True), key=natural)
-        if there := [Path(name) for name in names if Path(name).is_file()]:
-            return there
+        if fitting := [Path(name) for name in names if Path(name).is_file()]:
+            return fitting
     looked = _looked(candidates[0], places)
     raise DataError(f"{pattern}: no file fits this pattern; correct it{looked}")
 

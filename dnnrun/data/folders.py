@@ -49,15 +49,15 @@ class Labelled:
 def splits_of(root: Path) -> dict[str, Path]:
     """The folders of the splits inside `root`, by split; `root` itself for train where it holds classes.
 
-    Raises DataError where there are folders of splits and others, or two of one split.
+    Raises DataError where anything else stands beside train, or two folders of one split.
     """
-    folders = [entry for entry in _entries(root) if entry.is_dir()]
-    if not any(entry.name.lower() == "train" for entry in folders):
+    entries = _entries(root)
+    if not any(entry.name.lower() == "train" and entry.is_dir() for entry in entries):
         return {"train": root}
     found: dict[str, Path] = {}
-    for entry in folders:
+    for entry in entries:
         split = SPLITS.get(entry.name.lower())
-        if split is None or split in found:
+        if split is None or split in found or not entry.is_dir():
             raise DataError(
                 f"{entry}: stands beside {root / 'train'}; wanted only train, validation and test there, or one folder "
                 "a class"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dnnrun.data.inflate import CHUNK, RATIO, Inflated
+from dnnrun.data.npy import MOST_DIMENSIONS
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 LARGEST = 1 << 32
-MOST_DIMENSIONS = 64  # of a NumPy array
 REPLACE = "replace the file with a whole copy"
 
 

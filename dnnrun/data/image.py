@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import stat
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +17,7 @@ from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
 
     from dnnrun.data.room import Room
 
@@ -24,11 +27,21 @@ GREY = ("1", "L", "LA", "La")
 THREADS = 4  # decoding releases the GIL
 PIECE, FILES = 1 << 24, 512  # bytes of pixels, and files, that are decoded before they are put away
 SOON = 1.0  # seconds that are over before anybody wants to be told
+ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # of EXIF
 BACKGROUNDS = {"black": (0, 0, 0, 255), "white": (255, 255, 255, 255)}
 
 Mode = Literal["grey", "rgb"]
 Background = Literal["black", "white"]
 Told = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Like:
+    """What all images of some files must be: `shape` (height, width, channels). `told` ends the error for another size:
+    what is wanted, and what to do."""
+
+    shape: tuple[int, int, int]
+    told: str
 
 
 @dataclass(frozen=True)
@@ -51,19 +64,10 @@ class Decoder:
         import numpy as np
         from PIL import Image, ImageOps
 
-        with _named(path), path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            most: Any = Image.MAX_IMAGE_PIXELS
-            if image.width * image.height > most:
-                raise DataError(
-                    f"{path}: {image.height:,} x {image.width:,} pixels, wanted at most {most:,} in all; "
-                    "make it smaller"
-                )
-            if (frames := getattr(image, "n_frames", 1)) > 1:
-                raise DataError(f"{path}: {frames} pictures in one file, wanted one; save each in a file of its own")
+        with opened(path) as image:
             image.load()
             upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith(("I", "F")):
-                raise DataError(f"{path}: pixels of more than 8 bits ({upright.mode}), wanted 8; convert it")
+            _check_depth(path, upright)
             opaque = self._opaque(path, upright, whole)
             if self.size and (opaque.height, opaque.width) != self.size:
                 opaque = opaque.resize((self.size[1], self.size[0]), Image.Resampling.BILINEAR)
@@ -89,54 +93,61 @@ class Decoder:
                 image = Image.alpha_composite(below, image)
         return image.convert("L" if self.mode == "grey" or (self.mode is None and grey) else "RGB")
 
-    def read_all(self, paths: Sequence[Path], room: Room | None = None, told: Told | None = None) -> np.ndarray:
+    def read_all(
+        self, paths: Sequence[Path], room: Room | None = None, told: Told | None = None, like: Like | None = None
+    ) -> np.ndarray:
         """The pixels of one or more files, (files, height, width, channels) uint8; mapped from disk in a `room`.
 
-        `told` is called with how many files are done: 0 at first, and more where it takes its time. Raises DataError
-        for the first file that cannot be read, or where they differ in size.
+        All must be `like` what is given, None: like the first one. `told` is called with how many files are done: 0 at
+        first, and more where it takes its time. Raises DataError for the first file that cannot be read, or is of
+        another size.
         """
         import numpy as np
-        from PIL import Image
 
-        with warnings.catch_warnings():  # for all threads: it is not theirs to change
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what it warns of is an error here
-            first = self.read(paths[0])
-            shape = (len(paths), *first.shape)
-            pieces = self._pieces(paths, first, told)
+        with bombs_are_errors():
+            like = like or self._like(paths[0])
+            shape = (len(paths), *like.shape)
+            pieces = self._pieces(paths, like, told)
             if room is not None:
                 return room.rows((piece.data for piece in pieces), shape, np.uint8)
-            _check_memory(paths, first.size * len(paths))
+            _check_memory(paths, math.prod(shape))
             rows, done = np.empty(shape, np.uint8), 0
             for piece in pieces:
                 rows[done : done + len(piece)] = piece
                 done += len(piece)
         return rows
 
-    def _pieces(self, paths: Sequence[Path], first: np.ndarray, told: Told | None) -> Iterator[np.ndarray]:
-        """The pixels of some files at a time, all like the `first`."""
+    def like(self, path: Path) -> Like:
+        """What others must be so that they go with a file: its size, and its colours where no mode is said."""
+        with bombs_are_errors():
+            return self._like(path)
+
+    def _like(self, path: Path) -> Like:
+        height, width, channels = self.read(path).shape
+        advice = f"give the height and width that all are brought to, as `size: [{height}, {width}]`"
+        return Like((height, width, channels), f"and {path} has {height:,} x {width:,}; {advice}")
+
+    def _pieces(self, paths: Sequence[Path], like: Like, told: Told | None) -> Iterator[np.ndarray]:
+        """The pixels of some files at a time."""
         import numpy as np
 
-        decoder, guessed = replace(self, mode="grey" if first.shape[2] == 1 else "rgb"), self.mode is None
+        decoder, guessed = replace(self, mode="grey" if like.shape[2] == 1 else "rgb"), self.mode is None
+        size = math.prod(like.shape)
 
         def read(path: Path) -> np.ndarray:
             pixels = decoder.read(path, guessed)
-            if pixels.shape != first.shape:
-                sizes = (f"{shape[0]} x {shape[1]}" for shape in (pixels.shape, first.shape))
-                found, known = sizes
-                raise DataError(
-                    f"{path}: {found} pixels, and {paths[0]} has {known}; give the height and width that all are "
-                    f"brought to, as `size: [{first.shape[0]}, {first.shape[1]}]`"
-                )
+            if pixels.shape != like.shape:
+                raise DataError(f"{path}: {pixels.shape[0]:,} x {pixels.shape[1]:,} pixels, {like.told}")
             return pixels
 
         if told is not None:
             told(0)
-        count, began = max(THREADS, min(FILES, PIECE // max(1, first.size))), time.monotonic()
+        count, began = max(THREADS, min(FILES, PIECE // max(1, size))), time.monotonic()
         with ThreadPoolExecutor(THREADS) as threads:
             try:
                 for start in range(0, len(paths), count):
                     some = paths[start : start + count]
-                    rows = np.empty((len(some), *first.shape), np.uint8)
+                    rows = np.empty((len(some), *like.shape), np.uint8)
                     for number, pixels in enumerate(threads.map(read, some)):
                         rows[number] = pixels
                         if told is not None and time.monotonic() - began >= SOON:
@@ -158,6 +169,56 @@ def _check_memory(paths: Sequence[Path], wanted: int) -> None:
 
 
 @contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image file, not yet decoded. Raises DataError where its header says that it cannot be used, or it is none."""
+    from PIL import Image
+
+    with _named(path):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"{path}: no plain file; wanted an image")
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > (most := most_pixels()):
+                raise _too_large(path, f"{image.height:,} x {image.width:,}", most)
+            if (frames := getattr(image, "n_frames", 1)) > 1:
+                raise DataError(f"{path}: {frames} pictures in one file, wanted one; save each in a file of its own")
+            _check_depth(path, image)
+            yield image
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width as its EXIF data turns it."""
+    lying = image.getexif().get(ORIENTATION) in ON_ITS_SIDE
+    return (image.width, image.height) if lying else (image.height, image.width)
+
+
+def _check_depth(path: Path, image: Image.Image) -> None:
+    if image.mode.startswith(("I", "F")):
+        raise DataError(f"{path}: pixels of more than 8 bits ({image.mode}), wanted 8; convert it")
+
+
+def most_pixels() -> int:
+    """Of an image, all in all: Pillow's limit against decompression bombs."""
+    from PIL import Image
+
+    most: Any = Image.MAX_IMAGE_PIXELS
+    return most
+
+
+def _too_large(path: Path, found: str, most: int) -> DataError:
+    return DataError(f"{path}: {found} pixels, wanted at most {most:,} in all; make it smaller")
+
+
+@contextmanager
+def bombs_are_errors() -> Iterator[None]:
+    """For all threads: filters of warnings are not theirs to change."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `opened` makes an error of it
+        yield
+
+
+@contextmanager
 def _named(path: Path) -> Iterator[None]:
     """Turn what Pillow raises for a damaged file, or one of another kind, into a DataError."""
     from PIL import Image, UnidentifiedImageError
@@ -168,8 +229,8 @@ def _named(path: Path) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise DataError(f"{path}: not found; wanted an image") from None
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: {error}; make it smaller") from None
+    except Image.DecompressionBombError:  # Pillow's own limit, at twice as many
+        raise _too_large(path, f"more than {2 * most_pixels():,}", most_pixels()) from None
     except UnidentifiedImageError:
         raise DataError(f"{path}: not an image that can be read; wanted {', '.join(FORMATS)}") from None
     except Exception as error:  # Pillow's decoders raise more than they document: SyntaxError, struct.error, ...

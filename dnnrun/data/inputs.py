@@ -8,18 +8,18 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from dnnrun.data import idx
-from dnnrun.data.arrays import Image, as_float32, kind_of, one_a_row, shape_of
+from dnnrun.data.arrays import Image, as_float32, kind_of, one_a_row, one_hot, shape_of
 from dnnrun.data.dataset import Dataset
 from dnnrun.data.finding import find
-from dnnrun.data.folders import holds_images, inside
-from dnnrun.data.image import SUFFIXES, Decoder, Mode
+from dnnrun.data.folders import holds_images, inside, splits_of
+from dnnrun.data.image import SUFFIXES, Decoder, Like, Mode
 from dnnrun.data.inflate import Inflated
 from dnnrun.data.npy import NUMBERS, TEXTS, Archive, read_npy
 from dnnrun.data.room import Room, release
@@ -56,11 +56,13 @@ class Piece:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All rows of a path; `labels` are theirs as they stand there, None where there are none."""
+    """All rows of a path; `labels` are theirs as they stand there, or in the file `labels_path`, None where there are
+    none."""
 
     path: Path
     count: int
     labels: np.ndarray | None
+    labels_path: Path | None = field(default=None, kw_only=True)
     id_name: ClassVar[str]  # what the ids of a piece are
 
     def pieces(self) -> Iterator[Piece]:
@@ -103,13 +105,10 @@ class ImageInputs(Inputs):
 
     def _decoded(self, files: Sequence[Path]) -> np.ndarray:
         """Pixels (files, width), white being what the network calls it."""
-        pixels, wanted = self.decoder.read_all(files), self.expected.image
+        wanted = self.expected.image
         assert wanted is not None  # else there are no such inputs
-        if pixels.shape[1:] != wanted:
-            raise DataError(
-                f"{files[0]}: {shape_of(pixels.shape[1:3])} pixels, and the network takes {shape_of(wanted[:2])}; "
-                "resize it"
-            )
+        like = Like(wanted, f"and the network takes {shape_of(wanted[:2])}; resize it")
+        pixels = self.decoder.read_all(files, like=like)
         rows = pixels.reshape(len(files), -1)
         return rows if self.expected.largest == 255 else rows * np.float32(self.expected.largest / 255)
 
@@ -118,13 +117,16 @@ def takes(path: Path) -> bool:
     """Whether `path` is a .npy, .npz or IDX file, an image, or a folder of images."""
     if path.is_dir():
         return holds_images(path)
-    return path.suffix.lower() in (".npy", ".npz", *SUFFIXES) or _is_idx(path)
+    return path.suffix.lower() in (".npy", ".npz", *SUFFIXES) or is_idx(path)
 
 
 def located(path: str, places: Places) -> Path:
     """The file or folder at `path`, where the command runs or where data is looked for. Raises DataError."""
     found = find(path, places)
     if not takes(found):
+        if found.is_dir() and len(splits := splits_of(found)) > 1:
+            inner = sorted(folder.name for folder in splits.values())
+            raise DataError(f"{path}: holds {', '.join(inner)}; name one of them, as {path}/{inner[0]}")
         raise DataError(
             f"{path}: no array or image; wanted a .npy, .npz or IDX file, an image, or a folder of images, since the "
             "network was not trained on a table with columns"
@@ -154,7 +156,7 @@ def open_inputs(path: Path, expected: Expected, labels: Path | None = None, room
             raise DataError(
                 f"{labels or path}: labels of shape {shape_of(known.shape)}; wanted {len(rows):,}, one for each row"
             )
-    return ArrayInputs(path, len(rows), known, rows)
+    return ArrayInputs(path, len(rows), known, rows, labels_path=labels)
 
 
 def _arrays(path: Path, expected: Expected, room: Room | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -180,6 +182,8 @@ def _fitting(path: Path, rows: np.ndarray, expected: Expected) -> np.ndarray:
         if expected.image:
             wanted += f", or rows x {shape_of(expected.image)}"
         raise DataError(f"{path}: of shape {shape_of(rows.shape)}; wanted {wanted}{one}")
+    if not len(rows):
+        raise DataError(f"{path}: of shape {shape_of(rows.shape)}, no rows; wanted one or more")
     return rows.reshape(len(rows), -1)
 
 
@@ -199,7 +203,7 @@ def _images(path: Path, expected: Expected) -> Inputs:
     return ImageInputs(path, len(found.paths), found.classes, found.paths, decoder, expected)
 
 
-def _is_idx(path: Path) -> bool:
+def is_idx(path: Path) -> bool:
     """Whether the file begins as IDX files do, plain or gzip."""
     try:
         with path.open("rb") as file:
@@ -220,13 +224,12 @@ def whole(inputs: Inputs, expected: Expected, names: tuple[str, ...], task: Task
             f"{inputs.path}: has no labels; name their file with --labels, or take an .npz file with labels, or a "
             "folder of images by class"
         )
+    where = str(inputs.labels_path or inputs.path)
+    labels = (_class_numbers if task == "classification" else _numbers)(inputs.labels, names, where)
+    if task == "multilabel" and (wrong := (labels != 0) & (labels != 1)).any():
+        row, column = np.argwhere(wrong)[0]
+        raise DataError(f"{where}: row {row + 1:,}: {names[column]} is {labels[row, column]:g}; wanted 0 or 1")
     features = np.concatenate([piece.features for piece in inputs.pieces()])
-    if task == "classification":
-        labels = _class_numbers(inputs, names)
-    else:
-        labels = as_float32(inputs.labels.reshape(inputs.count, -1), f"{inputs.path}: labels")
-        if labels.shape[1] != len(names):
-            raise DataError(f"{inputs.path}: {labels.shape[1]} targets a row, and the network tells {len(names)}")
     digest = hashlib.sha256(np.ascontiguousarray(features).data)
     digest.update(np.ascontiguousarray(labels).data)
     rows, found = (0, inputs.count), digest.hexdigest()
@@ -246,12 +249,25 @@ def whole(inputs: Inputs, expected: Expected, names: tuple[str, ...], task: Task
     )
 
 
-def _class_numbers(inputs: Inputs, classes: tuple[str, ...]) -> np.ndarray:
-    assert inputs.labels is not None
-    known, found = np.unique(one_a_row(inputs.labels, str(inputs.path)), return_inverse=True)
+def _class_numbers(labels: np.ndarray, classes: tuple[str, ...], where: str) -> np.ndarray:
+    """The number of each label's class, (rows,)."""
+    if labels.ndim != 1:
+        advice = ": y.argmax(1)" if labels.ndim == 2 and one_hot(labels) else ""
+        raise DataError(f"{where}: labels of shape {shape_of(labels.shape)}; wanted one label a row{advice}")
+    known, found = np.unique(one_a_row(labels, where), return_inverse=True)
     numbers = {name: number for number, name in enumerate(classes)}
     if strange := [str(name) for name in known if str(name) not in numbers]:
         raise DataError(
-            f"{inputs.path}: labels of {strange[0]}, which is no class of the network; it tells {', '.join(classes)}"
+            f"{where}: labels of {strange[0]}, which is no class of the network; it tells {', '.join(classes)}"
         )
     return np.array([numbers[str(name)] for name in known], np.int32)[found.reshape(-1)]
+
+
+def _numbers(labels: np.ndarray, names: tuple[str, ...], where: str) -> np.ndarray:
+    """Numbers (rows, names) float32."""
+    if labels.dtype.kind not in "biuf":
+        raise DataError(f"{where}: {kind_of(labels)}, and the network tells numbers")
+    found = as_float32(labels.reshape(len(labels), -1), where)
+    if found.shape[1] != len(names):
+        raise DataError(f"{where}: {found.shape[1]} targets a row, and the network tells {len(names)}")
+    return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import stat
 import struct
+import sys
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from dnnrun.data.room import Room
 
 HEADER = 10_000  # bytes; that of a real array has about 100
+MOST_DIMENSIONS = 64  # of a NumPy array
 NUMBERS, TEXTS = "biuf", "biufUS"
 DAMAGED: tuple[type[Exception], ...] = (  # what zipfile raises for a damaged archive: more than it documents
     zipfile.BadZipFile,
@@ -155,14 +158,19 @@ def _header(where: str, file: BinaryIO, size: int, kinds: str) -> tuple[tuple[in
     try:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file, max_header_size=HEADER)
-    except (ValueError, EOFError, SyntaxError, MemoryError, RecursionError, zipfile.BadZipFile) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that Python 2 wrote it, which takes nothing from its numbers
+            shape, fortran, dtype = read(file, max_header_size=HEADER)
+    except OSError:
+        raise
+    except Exception as error:  # NumPy's parser raises more than it documents: TokenError, IndexError, TypeError, ...
         told = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
         raise DataError(f"{where}: not a NumPy array ({told}); {advice}") from None
     if dtype.hasobject or dtype.kind not in kinds:
         what = "pickled objects, which could run code" if dtype.hasobject else f"values of type {dtype}"
         raise DataError(f"{where}: holds {what}; {advice}")
-    if any(extent < 0 for extent in shape):
+    possible = all(type(extent) is int and 0 <= extent <= sys.maxsize for extent in shape)
+    if not possible or len(shape) > MOST_DIMENSIONS or not dtype.itemsize:
         raise DataError(f"{where}: declares the shape {list(shape)}; the file is damaged")
     wanted = math.prod(shape) * dtype.itemsize
     if wanted > size:

@@ -62,7 +62,7 @@ class Room:
         free = shutil.disk_usage(self.folder).free
         if size > free:
             raise DataError(
-                f"{self.folder.parent}: the rows take {size / 2**30:,.1f} GiB on disk, and {free / 2**30:,.1f} GiB are "
+                f"{self.folder.parent}: the rows take {size / 2**20:,.1f} MiB on disk, and {free / 2**20:,.1f} MiB are "
                 "free; name another folder with DNNRUN_CACHE, or make room"
             )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnnrun.data.dataset import Dataset
+from dnnrun.data.leaks import leaks
 from dnnrun.data.source import Raw, Rows
 from dnnrun.data.split import fold_groups, fold_rows, split_groups, split_rows
 from dnnrun.data.table.columns import Columns
@@ -155,41 +156,4 @@ def learn(raw: Raw, chosen: Mapping[str, np.ndarray], options: Preprocessing, co
         check_text(table, known.categories)  # pyright: ignore[reportArgumentType]
         fitted = fit(table, chosen["train"], options, known.unused)  # pyright: ignore[reportArgumentType]
         columns, notes = fitted.columns, (*notes, *fitted.notes)
-    return Learned(columns, notes, tuple(_leaks(raw, chosen)))
-
-
-def _leaks(raw: Raw, chosen: Mapping[str, np.ndarray]) -> list[str]:
-    """Rows of a split of its own that are training rows too."""
-    known = raw.undecoded
-    assert known is not None
-    told, own, trained = [], None, None
-    for split in ("validation", "test"):
-        rows = chosen[split]
-        if not len(rows) or not (split in known.apart or (split == "test" and raw.test)):
-            continue
-        if own is None or trained is None:
-            own = _hashes(raw.train)
-            trained = np.unique(own[chosen["train"]])
-        hashes = _hashes(raw.test) if split == "test" and raw.test else own
-        same = int(np.isin(hashes[rows], trained).sum())
-        if same:
-            told.append(
-                f"{same:,} of {len(rows):,} {split} rows are training rows too, the same in every column: "
-                f"what is measured on them is too good"
-            )
-    return told
-
-
-def _hashes(rows: Rows) -> np.ndarray:
-    """A number for each row, the same for rows that are the same; numbers are compared as float64."""
-    import polars as pl
-
-    table: Any = rows.features
-    columns, found = rows.labels.reshape(len(rows.labels), -1).T, []
-    for first, frame in table.frames():
-        own = slice(first, first + len(frame))
-        more = pl.DataFrame({f"target {number}": column[own] for number, column in enumerate(columns)})
-        frame = frame.cast({name: pl.Float64 for name, dtype in frame.schema.items() if dtype.is_numeric()})
-        frame = frame.cast({pl.Categorical: pl.String})
-        found.append(frame.hstack(more).hash_rows(0).to_numpy())
-    return np.concatenate(found)
+    return Learned(columns, notes, leaks(raw, chosen))

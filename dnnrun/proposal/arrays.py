@@ -34,15 +34,16 @@ def of_arrays(
     from dnnrun.data.source.npz import Npz
     from dnnrun.data.task import as_task
 
-    names: dict[str, str] = {}
-    for one in Archive(file).names:
-        names.setdefault(one.lower(), one)
-    labels = _known(names, targets or LABELS)
+    given = Archive(file).names
+    if len(targets) > 1:
+        raise DataError(f"{path}: --target {' --target '.join(targets)}: wanted one array; its columns are the targets")
+    names = _by_lower_case(given)
+    labels = targets[0] if targets and targets[0] in given else _known(names, targets or LABELS)
     if labels is None:
         told_by = f"no array {targets[0]!r}" if targets else "no array of labels that is known by its name"
-        raise DataError(f"{path}: {told_by}; say which one it is with --target, of {listed(list(names.values()))}")
-    others = [one for one in names.values() if one != labels]
-    features = _known(names, others if len(others) == 1 else FEATURES)
+        raise DataError(f"{path}: {told_by}; say which one it is with --target, of {listed(given) or 'none'}")
+    others = [one for one in given if one != labels]
+    features = others[0] if len(others) == 1 else _known(_by_lower_case(others), FEATURES)
     if features is None:
         raise DataError(f"{path}: no array of features that is known by its name; call one of {listed(others)} x")
     options: dict[str, Any] = {"features": features, "labels": labels}
@@ -50,6 +51,7 @@ def of_arrays(
         if test in names and test_labels in names:
             options |= {"test_features": names[test], "test_labels": names[test_labels]}
             break
+    unused = [one for one in given if one not in options.values()]
     raw = as_task(Npz(path=path, **options).read(places), task)
     rows, width = raw.train.features.shape
     shape = "x".join(map(str, raw.image)) if raw.image else f"{width} numbers"
@@ -65,6 +67,7 @@ def of_arrays(
         "    type: npz",
         f"    path: {scalar(path)}",
         *(f"    {key}: {scalar(value)}" for key, value in options.items()),
+        *([f"    # not used: {listed(unused)}"] if unused else []),
         *(
             []
             if "test_features" in options
@@ -110,25 +113,29 @@ def of_images(path: str, root: Path, called: Called) -> Proposal:
     return Proposal("\n".join(lines) + "\n", called.run, "classification", len(labels))
 
 
+def _by_lower_case(names: Sequence[str]) -> dict[str, str]:
+    """The names by themselves whatever their case; of those that differ in it alone the one without capitals first."""
+    found: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: name != name.lower()):
+        found.setdefault(name.lower(), name)
+    return found
+
+
 def _known(names: dict[str, str], wanted: Sequence[str]) -> str | None:
     return next((names[name.lower()] for name in wanted if name.lower() in names), None)
 
 
 def _looked_at(paths: Sequence[Path]) -> tuple[list[str], str, Image]:
     """What the source has to be told of images like the first ones, what they are, and what they become."""
-    from PIL import Image as Picture
-
-    from dnnrun.data.image import FORMATS, GREY
+    from dnnrun.data.image import GREY, bombs_are_errors, opened, upright_size
 
     sizes, grey, clear = Counter[tuple[int, int]](), set[bool](), False
-    for path in paths[:PROBED]:
-        try:
-            with Picture.open(path, formats=FORMATS) as image:
-                sizes[image.height, image.width] += 1
+    with bombs_are_errors():
+        for path in paths[:PROBED]:
+            with opened(path) as image:
+                sizes[upright_size(image)] += 1
                 grey.add(image.mode in GREY)
                 clear = clear or image.has_transparency_data
-        except (OSError, SyntaxError, ValueError, Picture.DecompressionBombError):
-            raise DataError(f"{path}: not an image that can be read; replace it or take it away") from None
     (height, width), _ = sizes.most_common(1)[0]
     shape = f"{height} x {width}" if len(sizes) == 1 else f"of {len(sizes)} sizes, most of them {height} x {width}"
     shape += " grey" if grey == {True} else " in colour" if grey == {False} else ", grey and in colour"

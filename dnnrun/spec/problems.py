@@ -31,7 +31,7 @@ _TYPES = {
     "bool_type": "true or false",
     "too_short": "more entries",
 }
-_NAME_WORDS = "1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit"
+NAME_WORDS = "1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit"
 
 
 def problems(tree: Tree, error: ValidationError) -> list[Problem]:
@@ -111,7 +111,7 @@ def _wanted(found: list[Mapping[str, Any]], place: str) -> str:
         bound = context[_BOUNDS[kind]]
         return f"{_BOUND_WORDS[_BOUNDS[kind]]} {bound if isinstance(bound, int) else format(bound, 'g')}"
     if kind == "string_pattern_mismatch":
-        return _NAME_WORDS if context["pattern"] == NAME else f"a text that matches {context['pattern']}"
+        return NAME_WORDS if context["pattern"] == NAME else f"a text that matches {context['pattern']}"
     if kind in ("too_short", "too_long"):
         return f"at {'least' if kind == 'too_short' else 'most'} {context.get('min_length', context.get('max_length'))}"
     return _TYPES.get(kind) or place or str(found[0]["msg"]).removeprefix("Input should be ")

@@ -131,6 +131,19 @@ PREDICT: dict[str, tuple[tuple[str, ...], str]] = {
         "error: text.csv: row 2, column 'age': 'old' is no number, and the column holds numbers; correct it, or leave "
         "it empty\n",
     ),
+    "no rows": (
+        ("predict", "runs/mixed", "none.csv", "-o", "p.csv"),
+        "error: none.csv: no rows; there is nothing to predict\n",
+    ),
+    "no rows, as Parquet": (
+        ("predict", "runs/mixed", "none.csv", "-o", "p.parquet"),
+        "error: none.csv: no rows; there is nothing to predict\n",
+    ),
+    "arrays": (
+        ("eval", "runs/mixed", "--data", "x.npy"),
+        "error: x.npy: arrays and images have no columns; wanted a table with those of the training file, the target "
+        "among them\n",
+    ),
     "no such id": (
         ("predict", "runs/mixed", "text.csv", "--id", "name"),
         "error: --id: text.csv has no column 'name'; it has age, income, city, plan, member, joined, visits\n",
@@ -161,6 +174,8 @@ def test_what_does_not_fit_is_told(case: str, place: Path, compiled: Path, monke
     header, row = "age,income,city,plan,member,joined,visits\n", "40,30000,Fez,pro,true,2020-01-01,3\n"
     (place / "text.csv").write_text(header + row + row.replace("40,", "old,"))
     (place / "bad.csv").write_text(header.replace("age", "Age2") + row)
+    (place / "none.csv").write_text(header)
+    np.save(place / "x.npy", np.zeros((2, 7)))
     words, message = PREDICT[case]
     before = {path.name for path in place.iterdir()}
     done = finished(compiled, *words, cwd=place)

@@ -20,6 +20,7 @@ from tests.data.idxfile import idx_bytes
 
 IMAGES = np.arange(7 * 6, dtype=np.uint8).reshape(7, 2, 3)
 ROWS = IMAGES.reshape(7, 6)
+Y = np.arange(7) % 2
 EXPECTED = Expected(6, (2, 3, 1), 255.0)
 
 
@@ -36,6 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.save("short.npy", np.arange(6))
     np.save("one.npy", IMAGES[0])
     np.save("wide.npy", np.zeros((3, 7)))
+    np.save("none.npy", IMAGES[:0])
     np.savez("x.npz", x=ROWS, y=np.arange(7) % 2)
     np.savez("named.npz", a=ROWS, b=ROWS + 1)
     Path("x-idx").write_bytes(idx_bytes(IMAGES))
@@ -126,6 +128,7 @@ BAD = {
     ("absent.npy", None): "absent.npy: not found; correct the path",
     ("wide.npy", None): "wide.npy: of shape 3 x 7; wanted rows x 6, or rows x 2 x 3 x 1",
     ("one.npy", None): "one.npy: of shape 2 x 3; wanted rows x 6, or rows x 2 x 3 x 1; a single image is x[None]",
+    ("none.npy", None): "none.npy: of shape 0 x 2 x 3, no rows; wanted one or more",
     ("named.npz", None): "named.npz: has no array 'x'; it has a, b",
     ("x.npy", "short.npy"): "short.npy: labels of shape 6; wanted 7, one for each row",
     ("flat", "y.npy"): "y.npy: labels of images are the names of their folders; leave it out",
@@ -172,3 +175,23 @@ def test_labels_that_the_network_does_not_tell(folder: Path) -> None:
         assert str(caught.value) == message
     with pytest.raises(DataError, match=r"x.npz: 1 targets a row, and the network tells 2"):
         whole_dataset(open_inputs(Path("x.npz"), EXPECTED), EXPECTED, ("a", "b"), "regression")
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "message"),
+    [
+        (np.eye(2)[Y], "classification", "labels of shape 7 x 2; wanted one label a row: y.argmax(1)"),
+        (np.stack([Y, Y], 1), "classification", "labels of shape 7 x 2; wanted one label a row"),
+        (np.zeros((7, 1, 2)), "classification", "labels of shape 7 x 1 x 2; wanted one label a row"),
+        (Y + 0.5, "classification", "row 1 is 0.5; wanted one of the classes to train on, which are whole numbers"),
+        (Y.astype(str), "regression", "texts, and the network tells numbers"),
+        (np.where(Y, np.nan, 1), "regression", "row 2, column 1 holds nan, wanted a number; fill in or drop what is "),
+        (np.stack([Y, Y * 2], 1), "multilabel", "row 2: 1 is 2; wanted 0 or 1"),
+    ],
+)
+def test_labels_of_another_kind_than_the_task_has(labels: Any, task: Any, message: str, folder: Path) -> None:
+    np.save("l.npy", labels)
+    names = ("y",) if task == "regression" else ("0", "1")
+    with pytest.raises(DataError) as caught:
+        whole_dataset(open_inputs(Path("x.npy"), EXPECTED, Path("l.npy")), EXPECTED, names, task)
+    assert str(caught.value).startswith(f"l.npy: {message}")

@@ -57,7 +57,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
 
 def test_too_little_room(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r": the rows take 8,388,608.0 GiB on disk, and .* are free; name another folder"
+        DataError, match=r": the rows take 8,589,934,592.0 MiB on disk, and .* are free; name another folder"
     ):
         OnDisk(Room(tmp_path), 1 << 40, 1 << 10, np.float32)
 

@@ -179,7 +179,7 @@ def test_a_disk_that_is_too_small_is_told_before_it_is_full(name: str, monkeypat
     source = SOURCES[name]()
     usage = room.shutil.disk_usage(".")._replace(free=100)
     monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(DataError, match=r"cache/rows: the rows take 0.0 GiB on disk, and 0.0 GiB are free; name"):
+    with pytest.raises(DataError, match=r"cache/rows: the rows take 0.0 MiB on disk, and 0.0 MiB are free; name"):
         data(source, True)
 
 

@@ -59,7 +59,8 @@ class Raw:
     the names of labels 0, 1, ... as the source writes them, () unless it is a classification; `targets` the names of
     the target columns of the other tasks; `fingerprint` a hex digest of the content, labels and weights too. Of a table
     that is `undecoded` the features are Pieces and the labels a data frame, until `settle` and `select`. The last
-    `validation` rows of `train` are those that the source itself has to validate on.
+    `validation` rows of `train` are those that the source itself has to validate on. `apart` names the splits whose
+    rows came in arrays or folders of their own, which may repeat training rows.
     """
 
     train: Rows
@@ -72,6 +73,7 @@ class Raw:
     targets: tuple[str, ...] = ()
     undecoded: Undecoded | None = None
     validation: int = 0
+    apart: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dnnrun.data.source import Places, Raw, Source
 
 if TYPE_CHECKING:
     from dnnrun.data.arrays import Part
-    from dnnrun.data.image import Decoder
+    from dnnrun.data.image import Decoder, Like
 
 Side = Annotated[int, Field(gt=0)]
 
@@ -35,6 +36,15 @@ class Images(Source):
         default=None, description="what shows through transparent pixels; unset: they are refused"
     )
 
+    @model_validator(mode="after")
+    def _not_too_large(self) -> Images:
+        from dnnrun.data.image import most_pixels
+
+        if self.size and math.prod(self.size) > (most := most_pixels()):
+            height, width = self.size
+            raise ValueError(f"size: {height:,} x {width:,} pixels, wanted at most {most:,} in all; take less")
+        return self
+
     def read(self, places: Places) -> Raw:
         """Pixels as uint8, from 0 to 255. Raises DataError, with its path, for a file that is no readable image."""
         from dnnrun.data.arrays import raw_of
@@ -42,8 +52,12 @@ class Images(Source):
         from dnnrun.data.folders import splits_of
 
         root = find(self.path, places)
-        decoder = self.decoder()
-        parts = {split: self._part(folder, decoder, places) for split, folder in splits_of(root).items()}
+        folders = splits_of(root)
+        learned, like = self._part(folders["train"], places)
+        parts = {
+            split: learned if split == "train" else self._part(folder, places, like)[0]
+            for split, folder in folders.items()
+        }
         return raw_of(parts, None, 255.0)
 
     def decoder(self) -> Decoder:
@@ -53,14 +67,16 @@ class Images(Source):
         height, width = self.size or (0, 0)
         return Decoder(self.mode, (height, width) if self.size else None, self.background)
 
-    def _part(self, folder: Path, decoder: Decoder, places: Places) -> Part:
+    def _part(self, folder: Path, places: Places, like: Like | None = None) -> tuple[Part, Like]:
+        """The images of a split, and what the first one is, which those of the other splits are `like`."""
         from dnnrun.data.arrays import Part
         from dnnrun.data.folders import by_class, mixed
         from dnnrun.data.stacked import below
 
-        found = mixed(by_class(folder))
+        found, decoder = mixed(by_class(folder)), self.decoder()
         count, reading = len(found.paths), places.reading
         told = None if reading is None else lambda done: reading(str(folder), done, count)
         assert found.classes is not None
-        pixels = below([decoder.read_all(found.paths, places.room, told)])
-        return Part(pixels, found.classes, str(folder), str(folder))
+        like = like or decoder.like(found.paths[0])
+        pixels = below([decoder.read_all(found.paths, places.room, told, like)])
+        return Part(pixels, found.classes, str(folder), str(folder)), like

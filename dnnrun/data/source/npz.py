@@ -17,7 +17,9 @@ Side = Annotated[int, Field(gt=0)]
 ImageSize = Annotated[tuple[Side, ...], Field(strict=False, min_length=3, max_length=3)]
 
 IMAGE = "height, width and channels of an image that is a row; unset: as the shape of the features says"
-LARGEST = "the largest value a pixel can have; unset: 255 for whole numbers up to 255, else 1, 255, 65535 by the values"
+LARGEST = (
+    "the largest value a pixel can have; unset: of bytes 255, where any is more than 1; else 1, 255, 65535 by values"
+)
 
 
 class Npz(Source):

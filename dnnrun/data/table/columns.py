@@ -187,7 +187,7 @@ class Columns:
             scaled = values - offset
             scaled *= factor
             out[:, numeric.places] = scaled
-            total = scaled.sum()
+            total = (scaled if scaled.dtype == np.float32 else out[:, numeric.places]).sum()  # as float32: what is kept
         if len(numeric.indicators):
             out[:, numeric.indicators] = 0 if missing is None else missing[:, numeric.indicated]
         if not math.isfinite(total) and not (finite := np.isfinite(out[:, numeric.places])).all():

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 def is_frame(x: Any) -> bool:
     """Whether it has columns with names: a frame of polars or pandas, or a mapping."""
-    return isinstance(x, Mapping) or (hasattr(x, "columns") and hasattr(x, "shape"))
+    return isinstance(x, Mapping) or (hasattr(x, "columns") and (hasattr(x, "shape") or hasattr(x, "collect")))
 
 
 def as_frame(x: Any, columns: Columns) -> polars.DataFrame:
     """A frame of polars or pandas, a mapping of columns, or an array with a column for each of `columns`, in order.
 
-    Raises DataError for what is none.
+    Lazy frames are collected. Raises DataError for what is none.
     """
     import numpy as np
     import polars as pl
 
-    if isinstance(x, pl.DataFrame):
-        return x
+    if isinstance(x, pl.DataFrame | pl.LazyFrame):
+        return x.lazy().collect()
     try:
         if isinstance(x, Mapping):
             return pl.DataFrame({str(name): _column(values) for name, values in x.items()}, strict=False)

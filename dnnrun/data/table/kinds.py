@@ -19,6 +19,7 @@ FORMATS = (
     "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M",
 )  # fmt: skip
 BOOLEANS = ({"true", "false"}, {"True", "False"}, {"TRUE", "FALSE"})
+_PLURALS = {"number": "numbers", "boolean": "true and false", "date": "dates"}
 MOSTLY = 0.9  # of a column's values: if so many are numbers, the others are mistakes
 MANY = 10  # different numbers in such a column; codes like 1, 2, A are categories
 
@@ -89,8 +90,8 @@ def typed(
             continue
         if dtype in (pl.Categorical, pl.Enum):
             series = series.cast(pl.String)
-        if dtype == pl.Null:
-            series = series.cast(pl.Float64)
+        if dtype == pl.Null or (kind not in (None, kind_of(dtype)) and _is_nothing(series)):
+            series = pl.Series(series.name, [None] * len(series), _DTYPES()[kind or "number"])
         if series.dtype == pl.String:
             series = series.str.strip_chars()
             series = series.set(series == "", None)
@@ -104,8 +105,11 @@ def typed(
             series = series.cast(pl.String)
         elif kind not in (None, kind_of(series.dtype)) and {kind, kind_of(series.dtype)} != {"number", "boolean"}:
             raise DataError(
-                f"{where}: the column {series.name!r} holds {dtype}, and data.source.types wants {kind}; correct it"
+                f"{where}: the column {series.name!r} holds {dtype}, wanted {_PLURALS[kind]}, as data.source.types or "
+                "the training rows have it; correct it"
             )
+        elif kind == "boolean" and series.dtype.is_numeric():
+            _want_zero_or_one(series, where, first)
         found.append(series)
     return pl.DataFrame(found)
 
@@ -174,6 +178,23 @@ def _as_boolean(series: polars.Series, where: str, first: int) -> polars.Series:
             "false (yes, no, 1, 0); correct it"
         )
     return values
+
+
+def _is_nothing(series: polars.Series) -> bool:
+    """Whether every value is missing, whatever the type they are missing of."""
+    there = series.drop_nulls()
+    return not len(there.drop_nans() if series.dtype.is_float() else there)
+
+
+def _want_zero_or_one(series: polars.Series, where: str, first: int) -> None:
+    """Raises DataError for a number that is neither, with its row; missing ones may be there."""
+    values = series.fill_nan(None) if series.dtype.is_float() else series
+    if (wrong := ((values != 0) & (values != 1)).fill_null(False)).any():
+        row = int(wrong.arg_true()[0])
+        raise DataError(
+            f"{where}: row {first + row + 1:,}, column {series.name!r}: {series[row]} is neither true nor false "
+            "(1, 0); correct it"
+        )
 
 
 def as_dates(series: polars.Series) -> polars.Series | None:

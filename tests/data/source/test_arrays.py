@@ -42,6 +42,7 @@ def test_bytes_stay_bytes_and_labels_become_numbers(tmp_path: Path) -> None:
     assert (raw.classes, raw.train.labels.tolist(), raw.image, raw.test) == (("3", "7"), [0, 1, 0, 1, 0, 1], None, None)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("labels", "classes"),
     [
@@ -50,6 +51,7 @@ def test_bytes_stay_bytes_and_labels_become_numbers(tmp_path: Path) -> None:
         ([10, 9], ("9", "10")),
         ([-1, 1], ("-1", "1")),
         ([2.0, 0.0], ("0", "2")),
+        (np.array([2, 0], np.float16), ("0", "2")),
         ([True, False], ("0", "1")),
     ],
 )
@@ -91,6 +93,8 @@ def test_many_whole_numbers_are_quantities_of_a_float_and_classes_of_an_integer(
         (X.reshape(6, 2, 1, 2), {}, (2, 1, 2), 255.0, np.uint8),
         (X, {"image": [2, 2, 1]}, (2, 2, 1), 255.0, np.uint8),
         (X.astype(np.int64), {"image": [2, 2, 1], "largest": 23.0}, (2, 2, 1), 23.0, np.uint8),
+        (X.reshape(6, 2, 2) > 3, {}, (2, 2, 1), 1.0, np.uint8),
+        ((X.reshape(6, 2, 2) > 3) * 1, {}, (2, 2, 1), 1.0, np.uint8),
         (X.reshape(6, 2, 2) / 23, {}, (2, 2, 1), 1.0, np.float32),
         (X.reshape(6, 2, 2) * 1.0, {}, (2, 2, 1), 255.0, np.float32),
         (X.reshape(6, 2, 2) * np.int64(1000), {}, (2, 2, 1), 65535.0, np.float32),
@@ -187,6 +191,11 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {},
         "rows.npz: y: row 2 has no label (nan); drop such rows",
     ),
+    "no text": (
+        {"x": X, "y": np.where(Y == 7, "", "a")},
+        {},
+        "rows.npz: y: row 2 has no label (''); drop such rows",
+    ),
     "nan": (
         {"x": np.where(X == 9, np.nan, X), "y": Y},
         {},
@@ -259,9 +268,13 @@ class Trap:
         return os.remove, (str(self.canary),)
 
 
-def header(shape: str, descr: str = "<f4") -> bytes:
-    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+def headed(text: str) -> bytes:
+    text = text.ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+
+
+def header(shape: str, descr: str = "<f4") -> bytes:
+    return headed(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}")
 
 
 def pickled(canary: Path) -> bytes:
@@ -285,6 +298,16 @@ MALICIOUS: dict[str, tuple[Callable[[Path], bytes], str]] = {
     ),
     "negative": (lambda _: header("(-5, 2)"), "declares the shape [-5, 2]; the file is damaged"),
     "nested": (lambda _: header("(" * 60 + "1" + ",)" * 60), "not a NumPy array ("),
+    "cut in its header": (lambda _: headed("{'descr': '<f4', 'shape': (6, 4"), "not a NumPy array ("),
+    "an open text": (lambda _: headed("'''"), "not a NumPy array ("),
+    "keys of two kinds": (lambda _: headed("{1: 2, 'a': 3}"), "not a NumPy array ("),
+    "half a type": (
+        lambda _: headed("{'descr': ('<f4',), 'fortran_order': False, 'shape': (6, 4)}"),
+        "not a NumPy array (",
+    ),
+    "true rows": (lambda _: header("(True, 4)") + bytes(16), "declares the shape [True, 4]; the file is damaged"),
+    "no end of nothing": (lambda _: header(f"({10**30}, 0)"), f"declares the shape [{10**30}, 0]; the file is damaged"),
+    "80 axes": (lambda _: header(f"({'1,' * 80})") + bytes(4), "declares the shape [1, 1, 1, "),
     "no array": (lambda _: b"GIF89a", "not a NumPy array ("),
     "empty": (lambda _: b"", "not a NumPy array ("),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -71,6 +72,13 @@ def test_sizes_are_brought_to_one(tmp_path: Path) -> None:
     raw = read(tmp_path, size=[2, 3])
     assert raw.image == (2, 3, 1)
     assert (raw.train.features == 77).all()
+
+
+def test_a_size_that_no_memory_holds(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"size: 100,000 x 100,000 pixels, wanted at most 89,478,485 in all; take less"
+    ):
+        Source.parse({"type": "images", "path": str(tmp_path), "size": [100_000, 100_000]})
 
 
 def test_splits_are_folders(tmp_path: Path) -> None:
@@ -157,9 +165,14 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda p: p.write_bytes(huge(10_000, 10_000)),
         ": 10,000 x 10,000 pixels, wanted at most 89,",
     ),
-    "a larger bomb": ("a/2.png", lambda p: p.write_bytes(huge(50_000, 50_000)), ": Image size (2500000000 pixels) ex"),
+    "a larger bomb": (
+        "a/2.png",
+        lambda p: p.write_bytes(huge(50_000, 50_000)),
+        ": more than 178,956,970 pixels, wanted at",
+    ),
     "animated": ("a/2.gif", animated, ": 3 pictures in one file, wanted one; save each in a file of its own"),
     "16 bits": ("a/2.png", deep, ": pixels of more than 8 bits (I;16), wanted 8; convert it"),
+    "a pipe": ("a/2.png", os.mkfifo, ": no plain file; wanted an image"),
     "another kind": (
         "a/notes.txt",
         lambda p: p.touch(),
@@ -191,6 +204,39 @@ def test_bad_folders(name: str, tmp_path: Path) -> None:
         )
     assert str(caught.value).startswith(f"{tmp_path / where}{message.format(root=tmp_path)}")
     assert "\n" not in str(caught.value)
+
+
+def splits(root: Path, **pixels: np.ndarray) -> Path:
+    for split, shown in pixels.items():
+        for name in "ab":
+            save(root / split / name / "1.png", shown)
+    return root
+
+
+def test_the_first_training_image_decides_for_all_splits(tmp_path: Path) -> None:
+    colours = RNG.integers(0, 255, (5, 4, 3), np.uint8)
+    raw = read(splits(tmp_path / "one", train=colours, val=grey(), test=grey()))
+    assert raw.test is not None
+    assert (raw.image, raw.test.features.shape) == ((5, 4, 3), (2, 60))
+    first = tmp_path / "two" / "train" / "a" / "1.png"
+    for pixels, message in (
+        (colours, ": in colour, and the first image is grey; say `mode: grey` or `mode: rgb`"),
+        (
+            grey((6, 4)),
+            f": 6 x 4 pixels, and {first} has 5 x 4; give the height and width that all are brought to, as "
+            "`size: [5, 4]`",
+        ),
+    ):
+        with pytest.raises(DataError) as caught:
+            read(splits(tmp_path / "two", train=grey(), test=pixels))
+        assert str(caught.value) == f"{tmp_path}/two/test/a/1.png{message}"
+
+
+def test_a_file_beside_the_folders_of_the_splits(tmp_path: Path) -> None:
+    splits(tmp_path, train=grey(), test=grey())
+    save(tmp_path / "1.png", grey())
+    with pytest.raises(DataError, match=r"1.png: stands beside .*/train; wanted only train, validation and test"):
+        read(tmp_path)
 
 
 def test_a_class_of_the_test_folder_alone(tmp_path: Path) -> None:
