@@ -17,7 +17,7 @@ from dnnrun.data.finding import find_all
 from dnnrun.data.inputs import Inputs, located, open_inputs, takes
 from dnnrun.data.room import Room
 from dnnrun.data.source import Places
-from dnnrun.data.table.columns import Columns, Encoded
+from dnnrun.data.table.columns import Columns, Encoded, Numeric
 from dnnrun.data.table.csv import Form
 from dnnrun.data.table.files import Table, format_of, open_table
 from dnnrun.data.table.frames import encode
@@ -132,15 +132,16 @@ def _of_tables(
     tables: Sequence[Table], columns: Columns, proba: bool, id: str | None, told: Predictions
 ) -> Iterator[polars.DataFrame]:
     wanted = list(columns.names) if id is None or id in columns.names else [*columns.names, id]
-    numeric = [column.name for column in columns.used if column.kind == "number" and column.name != id]
+    numbers = (column for column in columns.used if isinstance(column, Numeric) and column.kind == "number")
+    numeric = {column.name: column.wants_float64 for column in numbers if column.name != id}
     size = max(1, min(MOST_ROWS, CELLS // columns.width))
 
     def encoded(table: Table) -> Iterator[tuple[polars.DataFrame, Encoded]]:
-        first = 0
+        first, decimal = 0, table.file.form.decimal if table.file else "."
         for whole in table.scan(wanted, numeric, size):
             for start in range(0, len(whole), size):
                 batch = whole.slice(start, size)
-                yield batch, encode(batch, columns, str(table.path), first)
+                yield batch, encode(batch, columns, str(table.path), first, decimal)
                 first += len(batch)
 
     for table in tables:

@@ -176,7 +176,7 @@ class Trained:
         (found, *_) = find_all(path, places)
         self.columns.check_names(open_table(found, source.form()).names, str(found))
         target = Target(self.checkpoint.manifest.get("task", "classification"), self.classes, source.target, None)
-        raw = source.of_file(path, self.columns.names).read(places)
+        raw = source.read_like(path, self.columns, places)
         return whole(raw, target, self.columns)
 
     def told(self, x: np.ndarray, proba: bool) -> polars.DataFrame:

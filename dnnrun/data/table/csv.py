@@ -70,17 +70,20 @@ class Csv:
                 raise NotNumbers(again)
             yield frame
 
-    def scan(self, wanted: Sequence[str], numeric: Sequence[str]) -> Iterator[polars.DataFrame]:
+    def scan(self, wanted: Sequence[str], numeric: Mapping[str, bool]) -> Iterator[polars.DataFrame]:
         """The columns `wanted` in frames of some rows each, in order; `numeric` as numbers, the others as text.
 
-        Where one of these is no number, that frame and those after it have that column as text. Raises DataError.
+        `numeric` says of each whether it wants float64 rather than float32. Where one of these is no number, that frame
+        and those after it have that column as text. Raises DataError.
         """
         import polars as pl
 
         def numbers(piece: bytes) -> Mapping[str, Any]:
             others = {name for name in wanted if name not in numeric}
             whole = [name for name, dtype in guess(self, piece, wanted, others, {}).items() if dtype == pl.Int16]
-            return dict.fromkeys(numeric, pl.Float32) | dict.fromkeys(whole, pl.Int16)
+            whole = [name for name in whole if not numeric[name]]
+            wide = {name: pl.Float64 if large else pl.Float32 for name, large in numeric.items()}
+            return wide | dict.fromkeys(whole, pl.Int16)
 
         for frame, _ in self._parsed(wanted, numbers, None):
             yield frame

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dnnrun.data.table.kinds import Kind
+from dnnrun.data.table.kinds import FINE, Kind
 
 if TYPE_CHECKING:
     import polars
@@ -45,7 +45,7 @@ def guess(file: Csv, piece: bytes, wanted: Sequence[str], texts: set[str], types
     for at, name in enumerate(guessed):
         if lost[at] == len(sample) or lost[at] > there[at]:
             continue
-        fine = largest[at] == 0 or 2**-24 * largest[at] < 1e-3 * spread[at]
+        fine = largest[at] == 0 or 2**-24 * largest[at] < FINE * spread[at]
         found[name] = (pl.Int16 if whole[at] else pl.Float32) if fine else pl.Float64
     return found
 
