@@ -59,6 +59,17 @@ class Predictions:
             if self.progress:
                 self.progress(self.rows, time.monotonic() - began)
             yield frame
+        if not self.rows:
+            raise DataError(f"{', '.join(map(str, self.paths))}: there are no rows to predict; give it data")
+
+    def json_rows(self) -> list[dict[str, Any]]:
+        """All of them as JSON takes them: dates as text, what is no number as null."""
+        import polars as pl
+        from polars import selectors as of
+
+        written = of.temporal() | of.decimal() | of.categorical() | of.enum()
+        found = (frame.with_columns(of.float().fill_nan(None), written.cast(pl.String)) for frame in self)
+        return [row for frame in found for row in frame.to_dicts()]
 
     def notes(self) -> list[str]:
         """What a person should know of them."""
@@ -115,6 +126,11 @@ def predict_files(
         trained, found, partial(_of_tables, tables, columns, proba, None if lacking else known), progress
     )
     told.without_id = known if lacking else None
+    if known is not None and not lacking and known in trained.told_names(proba):
+        raise DataError(
+            f"{tables[0].path}: the column {known!r}, which names the rows, is called like one of the predictions; "
+            "give it another name, or name the rows by another column with --id"
+        )
     for table in tables:
         told.extra += [name for name in columns.check_names(table.names, str(table.path)) if name not in told.extra]
     return told
@@ -148,7 +164,20 @@ def _of_tables(
         for batch, rows in ahead(encoded(table)):
             told.unseen.add(rows.unseen)
             frame = told.trained.told(rows.matrix, proba)
-            yield frame if id is None else frame.insert_column(0, batch[id])
+            yield frame if id is None else frame.insert_column(0, _naming(batch[id], table.path))
+
+
+def _naming(column: polars.Series, path: Path) -> polars.Series:
+    """The column that names rows. Raises DataError where its values cannot be written."""
+    import polars as pl
+
+    kind = column.dtype
+    if kind.is_nested() or kind in (pl.Binary, pl.Duration, pl.Object):
+        raise DataError(
+            f"{path}: the column {column.name!r}, which names the rows, holds {kind}, wanted text, numbers or dates; "
+            "name them by another column with --id"
+        )
+    return column
 
 
 def _of_inputs(given: Sequence[Inputs], proba: bool, told: Predictions) -> Iterator[polars.DataFrame]:
@@ -187,10 +216,7 @@ def _parquet_chunks(predictions: Predictions) -> Iterator[bytes]:
     from polars.io.plugins import register_io_source
 
     batches = iter(predictions)
-    try:
-        first = next(batches)
-    except StopIteration:
-        raise DataError("there are no rows; nothing is written") from None
+    first = next(batches)
     pipe, failed = _Pipe(), []
 
     def source(columns: Any, predicate: Any, rows: Any, size: Any) -> Iterator[polars.DataFrame]:

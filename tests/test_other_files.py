@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,61 @@ def test_what_was_otherwise_in_training_is_told(case: str, network: Trained) -> 
     frame, message = BAD[case]
     with pytest.raises(DataError, match=re.escape(message)):
         predicted(network, frame, "rows.csv" if case == "the day comes first" else "rows.parquet")
+
+
+@pytest.mark.parametrize("line", ["01/02/2024,1700000000,New York, NY,true,early", "01/02/2024,1700000000,A5,true"])
+def test_a_row_of_another_length_is_told_though_its_last_columns_are_not_read(line: str, network: Trained) -> None:
+    lines = TRAINING.write_csv().splitlines()
+    Path("rows.csv").write_text("\n".join([*lines[:30], line, *lines[30:]]) + "\n")
+    with pytest.raises(
+        DataError, match=rf"rows.csv:31: row 30 has {line.count(',') + 1} values, and the header names 5"
+    ):
+        list(predict_files(network, ["rows.csv"]))
+
+
+@pytest.mark.parametrize("name", ["none.csv", "none.parquet"])
+def test_no_rows_are_nothing_to_predict(name: str, network: Trained) -> None:
+    with pytest.raises(DataError, match=f"{name}: there are no rows to predict"):
+        predicted(network, TRAINING.head(0), name)
+
+
+NAMING: dict[str, tuple[pl.Expr, object]] = {
+    "dates": (pl.lit(date(2024, 2, 29)), "2024-02-29"),
+    "moments": (pl.lit(datetime(2024, 2, 29, 12)), "2024-02-29 12:00:00.000000"),
+    "decimals": (pl.lit("1.50").cast(pl.Decimal(10, 2)), "1.50"),
+    "no numbers": (pl.lit(float("nan")), None),
+    "categories": (pl.col("code").cast(pl.Categorical), "01234"),
+}
+
+
+@pytest.mark.parametrize("kind", NAMING)
+def test_whatever_names_a_row_can_be_told_as_json(kind: str, network: Trained) -> None:
+    names, told = NAMING[kind]
+    TRAINING.with_columns(key=names).write_parquet("rows.parquet")
+    rows = predict_files(network, ["rows.parquet"], id="key").json_rows()
+    assert json.loads(json.dumps(rows, allow_nan=False))[0]["key"] == told
+
+
+@pytest.mark.parametrize(
+    ("names", "called", "message"),
+    [
+        (
+            pl.concat_list("code"),
+            "key",
+            "the column 'key', which names the rows, holds List(String), wanted text, numbers",
+        ),
+        (pl.lit(b"\xff"), "key", "the column 'key', which names the rows, holds Binary, wanted text, numbers or dates"),
+        (
+            pl.col("code"),
+            "probability_late",
+            "the column 'probability_late', which names the rows, is called like one of",
+        ),
+    ],
+)
+def test_what_cannot_name_rows(names: pl.Expr, called: str, message: str, network: Trained) -> None:
+    TRAINING.with_columns(names.alias(called)).write_parquet("rows.parquet")
+    with pytest.raises(DataError, match=re.escape(message)):
+        list(predict_files(network, ["rows.parquet"], proba=True, id=called))
 
 
 def test_the_order_of_dates_stays_in_the_checkpoint(network: Trained) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnrun.data.table.kinds import Kind
-from dnnrun.data.table.parse import NotNumbers, Parser, guess
+from dnnrun.data.table.parse import LAST, NotNumbers, Parser, guess
 from dnnrun.data.table.records import Progress, open_plain, records
 from dnnrun.errors import DataError
 
@@ -108,7 +108,7 @@ class Csv:
                     parser.as_text(again)
                     frame = parser.frame(piece)
                 self._check_lengths(frame, piece)
-                yield frame, again
+                yield frame.drop(LAST, strict=False), again
         except pl.exceptions.PolarsError as error:
             raise self._told(error) from None
         except UnicodeDecodeError:
@@ -118,11 +118,7 @@ class Csv:
 
     def _check_lengths(self, frame: polars.DataFrame, piece: bytes) -> None:
         """polars fills short rows up silently: where the last column misses values, look whether it is there."""
-        last = self.raw_names[-1].strip()
-        if last in frame.columns:
-            if not frame[last].null_count():
-                return
-        elif not any(frame.null_count().row(0)):
+        if not frame[self.raw_names[-1].strip() if LAST not in frame.columns else LAST].null_count():
             return
         rows = self._rows(io.StringIO(piece.decode("utf-8", "replace"), newline=""))
         if any(row and len(row) != len(self.raw_names) for _, row in rows) and (wrong := self._ragged()) is not None:

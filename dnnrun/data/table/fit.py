@@ -158,6 +158,11 @@ def _numeric(name: str, values: Values, facts: Facts, options: ColumnOptions, ki
         plain = _plain(values())
         logs = plain.sign() * plain.abs().log1p()
         offset, factor = float(logs.mean()), _over(float(logs.std(ddof=0)))  # pyright: ignore[reportArgumentType]
+    if not factor and facts.least != facts.most:
+        raise DataError(
+            f"the column {name!r} goes from {facts.least:g} to {facts.most:g}, and numbers of 64 bits do not hold the "
+            f"squares of that; write it in another unit, or leave it out with data.source.ignore: [{name}]"
+        )
     return Numeric(name, kind, scale, float(offset), factor, fill, indicator)
 
 
