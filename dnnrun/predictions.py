@@ -17,7 +17,7 @@ from dnnrun.data.finding import find_all
 from dnnrun.data.inputs import Inputs, located, open_inputs, takes
 from dnnrun.data.room import Room
 from dnnrun.data.source import Places
-from dnnrun.data.table.columns import Columns, Encoded
+from dnnrun.data.table.columns import Columns, Encoded, Numeric
 from dnnrun.data.table.csv import Form
 from dnnrun.data.table.files import Table, format_of, open_table
 from dnnrun.data.table.frames import encode
@@ -60,7 +60,16 @@ class Predictions:
                 self.progress(self.rows, time.monotonic() - began)
             yield frame
         if not self.rows:
-            raise DataError(f"{', '.join(map(str, self.paths))}: no rows; there is nothing to predict")
+            raise DataError(f"{', '.join(map(str, self.paths))}: there are no rows to predict; give it data")
+
+    def json_rows(self) -> list[dict[str, Any]]:
+        """All of them as JSON takes them: dates as text, what is no number as null."""
+        import polars as pl
+        from polars import selectors as of
+
+        written = of.temporal() | of.decimal() | of.categorical() | of.enum()
+        found = (frame.with_columns(of.float().fill_nan(None), written.cast(pl.String)) for frame in self)
+        return [row for frame in found for row in frame.to_dicts()]
 
     def notes(self) -> list[str]:
         """What a person should know of them."""
@@ -117,6 +126,11 @@ def predict_files(
         trained, found, partial(_of_tables, tables, columns, proba, None if lacking else known), progress
     )
     told.without_id = known if lacking else None
+    if known is not None and not lacking and known in trained.told_names(proba):
+        raise DataError(
+            f"{tables[0].path}: the column {known!r}, which names the rows, is called like one of the predictions; "
+            "give it another name, or name the rows by another column with --id"
+        )
     for table in tables:
         told.extra += [name for name in columns.check_names(table.names, str(table.path)) if name not in told.extra]
     return told
@@ -134,22 +148,36 @@ def _of_tables(
     tables: Sequence[Table], columns: Columns, proba: bool, id: str | None, told: Predictions
 ) -> Iterator[polars.DataFrame]:
     wanted = list(columns.names) if id is None or id in columns.names else [*columns.names, id]
-    numeric = [column.name for column in columns.used if column.kind == "number" and column.name != id]
+    numbers = (column for column in columns.used if isinstance(column, Numeric) and column.kind == "number")
+    numeric = {column.name: column.wants_float64 for column in numbers if column.name != id}
     size = max(1, min(MOST_ROWS, CELLS // columns.width))
 
     def encoded(table: Table) -> Iterator[tuple[polars.DataFrame, Encoded]]:
-        first = 0
+        first, decimal = 0, table.file.form.decimal if table.file else "."
         for whole in table.scan(wanted, numeric, size):
             for start in range(0, len(whole), size):
                 batch = whole.slice(start, size)
-                yield batch, encode(batch, columns, str(table.path), first)
+                yield batch, encode(batch, columns, str(table.path), first, decimal)
                 first += len(batch)
 
     for table in tables:
         for batch, rows in ahead(encoded(table)):
             told.unseen.add(rows.unseen)
             frame = told.trained.told(rows.matrix, proba)
-            yield frame if id is None else frame.insert_column(0, batch[id])
+            yield frame if id is None else frame.insert_column(0, _naming(batch[id], table.path))
+
+
+def _naming(column: polars.Series, path: Path) -> polars.Series:
+    """The column that names rows. Raises DataError where its values cannot be written."""
+    import polars as pl
+
+    kind = column.dtype
+    if kind.is_nested() or kind in (pl.Binary, pl.Duration, pl.Object):
+        raise DataError(
+            f"{path}: the column {column.name!r}, which names the rows, holds {kind}, wanted text, numbers or dates; "
+            "name them by another column with --id"
+        )
+    return column
 
 
 def _of_inputs(given: Sequence[Inputs], proba: bool, told: Predictions) -> Iterator[polars.DataFrame]:

@@ -145,7 +145,7 @@ class Trained:
             )
         self.columns.check_names(open_table(found, source.form()).names, str(found))
         target = Target(self.checkpoint.manifest.get("task", "classification"), self.classes, source.target, None)
-        raw = source.of_file(path, self.columns.names).read(places)
+        raw = source.read_like(path, self.columns, places)
         return whole(raw, target, self.columns)
 
     def told(self, x: np.ndarray, proba: bool) -> polars.DataFrame:
@@ -160,15 +160,17 @@ class Trained:
             raise DataError(f"--proba: {self.checkpoint.folder}: a regression has no probabilities; leave it out")
         outputs = self.outputs(x)
         said = self._said(outputs)
-        if said.ndim == 1:
-            found = {"prediction": pl.Series(said)}
-        else:
-            found = {f"prediction_{name}": pl.Series(said[:, at]) for at, name in enumerate(self.targets)}
+        found = list(said[:, None].T if said.ndim == 1 else said.T)
         if proba:
-            told = probabilities(outputs, self.task)
-            names = self.classes or self.targets
-            found |= {f"probability_{name}": pl.Series(told[:, at]) for at, name in enumerate(names)}
-        return pl.DataFrame(found)
+            found += list(probabilities(outputs, self.task).T)
+        names = self.told_names(proba)
+        return pl.DataFrame([pl.Series(name, values) for name, values in zip(names, found, strict=True)])
+
+    def told_names(self, proba: bool) -> list[str]:
+        """The columns that `told` gives."""
+        several = self.task == "multilabel" or len(self.targets) > 1
+        found = [f"prediction_{name}" for name in self.targets] if several else ["prediction"]
+        return found + [f"probability_{name}" for name in self.classes or self.targets] * proba
 
     def logits(self, x: Any) -> np.ndarray:
         """What the network puts out, (rows, outputs) float32, for raw inputs.

@@ -168,7 +168,10 @@ def test_no_rows_are_no_predictions(whole: Any, network: Trained) -> None:
             "row 1, column 'number': 1e\\+300 is infinite or too large; correct",
         ),
         (lambda frame: frame.assign(member=[1.0, 0, 2] * 40), "row 3, column 'member': 2.0 is neither true nor false"),
-        (lambda frame: frame.assign(day=18000), "the column 'day' holds Int64, wanted dates, as data.source.types or "),
+        (
+            lambda frame: frame.assign(day=18000),
+            "the column 'day' holds Int64, and it was of kind date in training; correct it",
+        ),
         (lambda frame: frame.assign(town=[["Rome"]] * ROWS), r"the column 'town' holds List\(String\)"),
     ],
 )

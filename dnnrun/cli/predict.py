@@ -64,7 +64,7 @@ def predict(
         if output is not None:
             write(found, output)
         elif as_json:
-            predictions = [row for frame in found for row in frame.to_dicts()]
+            predictions = found.json_rows()
         else:
             for chunk in csv_chunks(found):
                 data(chunk.decode().removesuffix("\n"))

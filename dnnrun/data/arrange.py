@@ -16,6 +16,7 @@ from dnnrun.data.settle import learn
 from dnnrun.data.source import Raw, Rows
 from dnnrun.data.stacked import pieces
 from dnnrun.data.table.columns import Columns
+from dnnrun.data.table.frames import fitting
 
 if TYPE_CHECKING:
     from dnnrun.data.table.options import Preprocessing
@@ -108,6 +109,8 @@ def encode(
         table: Any = source.features
         where = known.where if source is raw.train else known.where_test
         for first, frame in table.frames(columns.names, drain):
+            if source is not raw.train:  # a file of its own, whose columns may be of other types
+                frame = fitting(frame, columns, where, first)
             columns.put(frame, places[first : first + len(frame)], out, where, first)
 
 

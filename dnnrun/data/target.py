@@ -100,7 +100,7 @@ def as_written(series: polars.Series) -> polars.Series:
 def _is_dates(series: polars.Series) -> bool:
     import polars as pl
 
-    from dnnrun.data.table.kinds import as_dates
+    from dnnrun.data.table.dates import as_dates
 
     if series.dtype != pl.String:
         return series.dtype.is_temporal()

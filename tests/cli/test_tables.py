@@ -133,11 +133,11 @@ PREDICT: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "no rows": (
         ("predict", "runs/mixed", "none.csv", "-o", "p.csv"),
-        "error: none.csv: no rows; there is nothing to predict\n",
+        "error: none.csv: there are no rows to predict; give it data\n",
     ),
     "no rows, as Parquet": (
         ("predict", "runs/mixed", "none.csv", "-o", "p.parquet"),
-        "error: none.csv: no rows; there is nothing to predict\n",
+        "error: none.csv: there are no rows to predict; give it data\n",
     ),
     "arrays": (
         ("eval", "runs/mixed", "--data", "x.npy"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -13,8 +14,9 @@ from dnnrun.component import Shorthand
 from dnnrun.data.finding import find_all
 from dnnrun.data.source import Places, Raw, Rows, Source, Undecoded
 from dnnrun.data.table.csv import NULL, Form
+from dnnrun.data.table.dates import Orders
 from dnnrun.data.table.files import Format, Table, check_wanted, digest, join, open_table
-from dnnrun.data.table.kinds import Kind
+from dnnrun.data.table.kinds import Kind, Known, kind_of, with_point
 from dnnrun.data.table.pieces import Pieces
 from dnnrun.data.table.records import Progress
 from dnnrun.errors import DataError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     import polars
+
+    from dnnrun.data.table.columns import Columns
 
 SPLITS = ("train", "validation", "test")
 LARGE = 1 << 28  # bytes of a file that is worth a progress bar
@@ -72,6 +76,22 @@ class _Table(Source):
 
     def read(self, places: Places) -> Raw:
         """The columns as they are, not yet numbers. Raises DataError for what cannot be read or is not there."""
+        return self._raw(places, Known(self.types, {}, self.form().decimal))
+
+    def read_like(self, path: str, columns: Columns, places: Places) -> Raw:
+        """Every row of another file, its columns read as those that a network was trained on. Raises DataError."""
+        from dnnrun.data.table.columns import Numeric
+
+        kinds: Any = {column.name: column.kind for column in columns.used}
+        orders: Orders = {column.name: column.order for column in columns.used if isinstance(column, Numeric)}
+        names = columns.names
+        changed = {"path": (path,), "test": None, "validation": None, "split": None, "columns": names}
+        own = {name: kind for name, kind in self.types.items() if name in names}
+        changed |= {"ignore": (), "weights": None, "types": own}
+        return self.model_copy(update=changed)._raw(places, Known(kinds, orders, self.form().decimal, trained=True))
+
+    def _raw(self, places: Places, known: Known) -> Raw:
+        """What `read` gives."""
         if self.split is not None and (self.test is not None or self.validation is not None):
             raise DataError(
                 "data.source.split: the column says which rows test and validate; leave test and validation out"
@@ -84,9 +104,10 @@ class _Table(Source):
             self._check_alike(main[0], tables, used)
         paths = [table.path for table in (*main, *held, *tests)]
         with _in_background(digest, paths) as hashes:
-            train = self._read(main, used, places)
-            test = self._read(tests, used, places) if tests else None
-            validation = self._read(held, used, places) if held else None
+            train = self._read(main, used, places, known)
+            alike = _alike(train, known)
+            test = self._read(tests, used, places, alike) if tests else None
+            validation = self._read(held, used, places, alike) if held else None
         apart: dict[str, np.ndarray] = {}
         whole = train
         if validation is not None:
@@ -119,12 +140,6 @@ class _Table(Source):
             ),
         )
 
-    def of_file(self, path: str, columns: Sequence[str]) -> Self:
-        """The same table in another file, every row of it; `columns` are those to be used."""
-        changed = {"path": (path,), "test": None, "validation": None, "split": None, "columns": tuple(columns)}
-        types = {name: kind for name, kind in self.types.items() if name in columns}
-        return self.model_copy(update={**changed, "ignore": (), "weights": None, "types": types})
-
     def _open(self, paths: Sequence[str], places: Places) -> list[Table]:
         return [open_table(path, self.form(), self._format()) for path in find_all(paths, places)]
 
@@ -151,12 +166,18 @@ class _Table(Source):
                     f"{first.path} has; all files of a table want the same columns"
                 )
 
-    def _read(self, tables: Sequence[Table], used: Sequence[str], places: Places) -> Pieces:
+    def _read(self, tables: Sequence[Table], used: Sequence[str], places: Places, known: Known) -> Pieces:
         written = [*self.target, *([self.split] if self.split else [])]
-        found = []
-        for table in tables:
+
+        def read(table: Table, known: Known) -> Pieces:
             names, told = [name for name in used if name in table.names], _telling(table.path, places)
-            found.append(table.read(names, written, self.types, places.room, told))
+            return table.read(names, written, known, places.room, told)
+
+        found = [read(table, known) for table in tables]
+        month: Orders = {name: order for one in found for name, order in one.orders.items() if order == "month"}
+        for at, table in enumerate(tables):  # the days of a file may be so few that both ways fit
+            if any(found[at].orders.get(name) == "day" for name in month):
+                found[at] = read(table, replace(known, orders=known.orders | month))
         table = join(found, [table.path for table in tables])
         if len(table) and any(table.whole(self.target).null_count().row(0)):
             import numpy as np
@@ -170,10 +191,15 @@ class _Table(Source):
         return table
 
     def _rows(self, table: Pieces) -> Rows:
+        import polars as pl
+
         special = {*self.target, self.weights, self.split}
         features = table.select([name for name in table.columns if name not in special])
         weights = None if self.weights is None else _weights(table.whole([self.weights]), self.weights)
-        return Rows(features, table.whole(self.target), weights)  # pyright: ignore[reportArgumentType]
+        targets = table.whole(self.target).with_columns(
+            with_point(one, self.form().decimal) for one in table.whole(self.target) if one.dtype == pl.String
+        )
+        return Rows(features, targets, weights)  # pyright: ignore[reportArgumentType]
 
     def _split(self, table: Pieces) -> dict[str, np.ndarray]:
         """The row numbers of the splits that the split column names."""
@@ -226,6 +252,14 @@ class Arrow(_Table):
     """A table in Arrow IPC (Feather) files."""
 
     type: Literal["arrow"] = "arrow"
+
+
+def _alike(train: Pieces, known: Known) -> Known:
+    """How files beside the training file are read: their columns hold what its columns hold."""
+    kinds: dict[str, Kind] = {name: kind_of(dtype) for name, dtype in train.schema.items()}
+    kinds |= known.types
+    orders: Orders = {name: train.orders.get(name) for name, kind in kinds.items() if kind == "date"}
+    return replace(known, types=kinds, orders=orders, trained=True)
 
 
 def _unnamed(tables: Sequence[Table]) -> tuple[str, ...]:

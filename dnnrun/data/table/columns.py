@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from dnnrun.data.table.kinds import listed, near, numbers
+from dnnrun.data.table.dates import GUESSED, Order
+from dnnrun.data.table.kinds import FINE, listed, near, numbers
 from dnnrun.data.table.unseen import Unseen
 from dnnrun.errors import CheckpointError, DataError
 
@@ -31,7 +32,7 @@ class Numeric:
     """A column of numbers, of dates (days since 1970, UTC) or of false and true (0 and 1).
 
     x -> (x - offset) * factor, after sign(x) log(1 + |x|) where `scale` is log; a missing x is `fill`, and where
-    `indicator` a second column is 1 there and 0 elsewhere.
+    `indicator` a second column is 1 there and 0 elsewhere. `order`: what comes first in dates of text, day or month.
     """
 
     name: str
@@ -41,10 +42,18 @@ class Numeric:
     factor: float
     fill: float
     indicator: bool
+    order: Order | None = None
 
     @property
     def width(self) -> int:
         return 1 + self.indicator
+
+    @property
+    def wants_float64(self) -> bool:
+        """Whether its values are so large beside their differences that float32 would blur them."""
+        if self.scale not in ("standardize", "min_max") or not self.factor:
+            return False
+        return abs(self.offset * self.factor) * 2**-24 >= FINE
 
 
 @dataclass(frozen=True)
@@ -239,6 +248,8 @@ class Columns:
         """What `from_json` reads."""
         used = [{"kind": column.kind, **asdict(column)} for column in self.used]
         for entry in used:
+            if entry.get("order", "") is None:
+                del entry["order"]
             entry |= {key: list(entry[key]) for key in ("values", "rare") if key in entry}
         return {"type": "columns", "version": VERSION, "columns": used, "unused": list(self.unused)}
 
@@ -302,6 +313,7 @@ def _column(entry: dict[str, Any]) -> Column:
         return Category(**entry)
     found = Numeric(kind=kind, **entry)
     numbers = (found.offset, found.factor, found.fill)
-    if kind not in KINDS or found.scale not in SCALES or not all(map(math.isfinite, numbers)):
+    known = kind in KINDS and found.scale in SCALES and found.order in (None, *GUESSED)
+    if not known or not all(map(math.isfinite, numbers)):
         raise ValueError(f"{found.name!r}")
     return found

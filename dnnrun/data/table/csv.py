@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnrun.data.table.kinds import Kind
-from dnnrun.data.table.parse import NotNumbers, Parser, guess
+from dnnrun.data.table.parse import LAST, NotNumbers, Parser, guess
 from dnnrun.data.table.records import Progress, open_plain, records
 from dnnrun.errors import DataError
 
@@ -70,17 +70,20 @@ class Csv:
                 raise NotNumbers(again)
             yield frame
 
-    def scan(self, wanted: Sequence[str], numeric: Sequence[str]) -> Iterator[polars.DataFrame]:
+    def scan(self, wanted: Sequence[str], numeric: Mapping[str, bool]) -> Iterator[polars.DataFrame]:
         """The columns `wanted` in frames of some rows each, in order; `numeric` as numbers, the others as text.
 
-        Where one of these is no number, that frame and those after it have that column as text. Raises DataError.
+        `numeric` says of each whether it wants float64 rather than float32. Where one of these is no number, that frame
+        and those after it have that column as text. Raises DataError.
         """
         import polars as pl
 
         def numbers(piece: bytes) -> Mapping[str, Any]:
             others = {name for name in wanted if name not in numeric}
             whole = [name for name, dtype in guess(self, piece, wanted, others, {}).items() if dtype == pl.Int16]
-            return dict.fromkeys(numeric, pl.Float32) | dict.fromkeys(whole, pl.Int16)
+            whole = [name for name in whole if not numeric[name]]
+            wide = {name: pl.Float64 if large else pl.Float32 for name, large in numeric.items()}
+            return wide | dict.fromkeys(whole, pl.Int16)
 
         for frame, _ in self._parsed(wanted, numbers, None):
             yield frame
@@ -105,7 +108,7 @@ class Csv:
                     parser.as_text(again)
                     frame = parser.frame(piece)
                 self._check_lengths(frame, piece)
-                yield frame, again
+                yield frame.drop(LAST, strict=False), again
         except pl.exceptions.PolarsError as error:
             raise self._told(error) from None
         except UnicodeDecodeError:
@@ -115,11 +118,7 @@ class Csv:
 
     def _check_lengths(self, frame: polars.DataFrame, piece: bytes) -> None:
         """polars fills short rows up silently: where the last column misses values, look whether it is there."""
-        last = self.raw_names[-1].strip()
-        if last in frame.columns:
-            if not frame[last].null_count():
-                return
-        elif not any(frame.null_count().row(0)):
+        if not frame[self.raw_names[-1].strip() if LAST not in frame.columns else LAST].null_count():
             return
         rows = self._rows(io.StringIO(piece.decode("utf-8", "replace"), newline=""))
         if any(row and len(row) != len(self.raw_names) for _, row in rows) and (wrong := self._ragged()) is not None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dnnrun.data.table.csv import Csv, Form, open_csv
-from dnnrun.data.table.kinds import Kind, listed, near
+from dnnrun.data.table.dates import Orders
+from dnnrun.data.table.kinds import Known, listed, near
 from dnnrun.data.table.parse import NotNumbers
 from dnnrun.data.table.pieces import Gathering, Pieces, casts, common
 from dnnrun.data.table.records import Progress, ahead
@@ -45,7 +46,7 @@ class Table:
         self,
         wanted: Sequence[str],
         written: Sequence[str],
-        types: Mapping[str, Kind],
+        known: Known,
         room: Room | None = None,
         progress: Progress | None = None,
     ) -> Pieces:
@@ -53,18 +54,18 @@ class Table:
 
         `room` is where its rows are kept, None for memory.
         """
-        gathering = Gathering(room, types, written)
+        gathering = Gathering(room, known, written)
         if self.file is None:
             if room is None:
                 gathering.add(self._collected(wanted))
             else:
-                for frame in self.scan(wanted, (), ROWS):
+                for frame in self.scan(wanted, {}, ROWS):
                     gathering.add(frame)
             return gathering.done(wanted, str(self.path))
         texts = set[str]()
         while True:
             try:
-                for frame in self.file.frames(wanted, written, types, texts, progress):
+                for frame in self.file.frames(wanted, written, known.types, texts, progress):
                     gathering.add(frame)
             except NotNumbers as error:  # the beginning of the file looked like numbers
                 texts |= error.columns
@@ -72,10 +73,11 @@ class Table:
                 continue
             return gathering.done(wanted, str(self.path))
 
-    def scan(self, wanted: Sequence[str], numeric: Sequence[str], rows: int) -> Iterator[polars.DataFrame]:
+    def scan(self, wanted: Sequence[str], numeric: Mapping[str, bool], rows: int) -> Iterator[polars.DataFrame]:
         """The columns `wanted` in frames of some rows, in order; of CSV `numeric` as numbers, else text.
 
-        `rows` says about how many, of files whose columns have types. The next ones are read while the caller has one.
+        `numeric` is as for a Csv. `rows` says about how many, of files whose columns have types. The next ones are read
+        while the caller has one.
         """
         if self.file is not None:
             yield from ahead(self.file.scan(wanted, numeric))
@@ -175,7 +177,8 @@ def join(tables: Sequence[Pieces], paths: Sequence[Path]) -> Pieces:
     parts = [
         replace(part, casts={**part.casts, **casts(table.schema, schema)}) for table in tables for part in table.parts
     ]
-    return Pieces(parts, schema, first.room)
+    orders: Orders = {name: order for table in tables for name, order in table.orders.items()}
+    return Pieces(parts, schema, first.room, orders)
 
 
 def _what(dtype: Any) -> str:

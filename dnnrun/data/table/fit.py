@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dnnrun.data.table.columns import Category, Column, Columns, Numeric
+from dnnrun.data.table.dates import either_way
 from dnnrun.data.table.kinds import as_floats, kind_of, listed, near, numbers
 from dnnrun.data.table.options import ColumnOptions, Constant, Preprocessing
 from dnnrun.errors import DataError
@@ -47,18 +48,25 @@ def fit(table: Pieces, rows: np.ndarray, options: Preprocessing, unused: Sequenc
     learned[rows] = True
     facts = _facts(table, learned)
     used: list[Column] = []
-    constant, empty = [], []
+    constant, empty, doubtful = [], [], []
     for name in table.columns:
 
         def values(name: str = name) -> polars.Series:
             return table.whole([name], learned).to_series().rechunk()
 
         column = _fit_column(name, kind_of(table.schema[name]), values, facts.get(name), len(rows), options.of(name))
+        order = table.orders.get(name)
+        if isinstance(column, Numeric) and order is not None:
+            column = replace(column, order=order)
+            if either_way(table.whole([name]).to_series()):
+                doubtful.append(name)
         if isinstance(column, str):
             (empty if column == EMPTY else constant).append(name)
         else:
             used.append(column)
     notes = [f"left out, as {what}: {listed(names)}" for what, names in ((EMPTY, empty), (SAME, constant)) if names]
+    if doubtful:
+        notes.append(f"dates read as day/month/year, though month/day/year fits them too: {listed(doubtful)}")
     if not used:
         raise DataError(f"no column is left to learn from ({'; '.join(notes) or 'there is none beside the target'})")
     return Fitted(Columns(tuple(used), (*unused, *empty, *constant)), tuple(notes))
@@ -150,6 +158,11 @@ def _numeric(name: str, values: Values, facts: Facts, options: ColumnOptions, ki
         plain = _plain(values())
         logs = plain.sign() * plain.abs().log1p()
         offset, factor = float(logs.mean()), _over(float(logs.std(ddof=0)))  # pyright: ignore[reportArgumentType]
+    if not factor and facts.least != facts.most:
+        raise DataError(
+            f"the column {name!r} goes from {facts.least:g} to {facts.most:g}, and numbers of 64 bits do not hold the "
+            f"squares of that; write it in another unit, or leave it out with data.source.ignore: [{name}]"
+        )
     return Numeric(name, kind, scale, float(offset), factor, fill, indicator)
 
 

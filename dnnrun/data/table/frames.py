@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dnnrun.data.table.columns import Category, Columns, Encoded
-from dnnrun.data.table.kinds import listed, typed
+from dnnrun.data.table.columns import Category, Columns, Encoded, Numeric
+from dnnrun.data.table.dates import Orders
+from dnnrun.data.table.kinds import Known, listed, typed
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -50,15 +51,18 @@ def as_frame(x: Any, columns: Columns) -> polars.DataFrame:
     return pl.DataFrame({name: _column(array[:, at]) for at, name in enumerate(columns.names)}, strict=False)
 
 
-def encode(frame: polars.DataFrame, columns: Columns, where: str, first: int = 0) -> Encoded:
+def encode(frame: polars.DataFrame, columns: Columns, where: str, first: int = 0, decimal: str = ".") -> Encoded:
     """The rows of a frame as the network takes them; columns that training has not seen are not looked at.
 
-    Raises DataError for columns that are missing and values that do not fit; `first` rows came before these.
+    `decimal` stands before the fraction of a number in text. Raises DataError for columns that are missing and values
+    that do not fit; `first` rows came before these.
     """
-    return columns.encode(fitting(frame, columns, where, first), where, first)
+    return columns.encode(fitting(frame, columns, where, first, decimal), where, first)
 
 
-def fitting(frame: polars.DataFrame, columns: Columns, where: str, first: int = 0) -> polars.DataFrame:
+def fitting(
+    frame: polars.DataFrame, columns: Columns, where: str, first: int = 0, decimal: str = "."
+) -> polars.DataFrame:
     """The columns that the network was trained on, as they were typed then. Raises DataError."""
     import polars as pl
 
@@ -74,7 +78,8 @@ def fitting(frame: polars.DataFrame, columns: Columns, where: str, first: int = 
     schema = frame.schema
     if all(schema[name].is_numeric() and kind == "number" for name, kind in kinds.items()):
         return frame
-    return typed(frame, kinds, where, first=first)
+    orders: Orders = {column.name: column.order for column in columns.used if isinstance(column, Numeric)}
+    return typed(frame, Known(kinds, orders, decimal, trained=True), where, first=first)
 
 
 def _lost_wholeness(series: polars.Series, column: Category) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from dnnrun.data.table.dates import GUESSED, Orders, as_dates, wanted
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -13,14 +15,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["number", "boolean", "date", "category"]
 
-# Dates as they are commonly written; the day comes before the month unless no such reading fits all values.
-FORMATS = (
-    "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S%.fZ", "%Y/%m/%d",
-    "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M",
-)  # fmt: skip
 BOOLEANS = ({"true", "false"}, {"True", "False"}, {"TRUE", "FALSE"})
-_PLURALS = {"number": "numbers", "boolean": "true and false", "date": "dates"}
+FINE = 1e-3  # of a column's deviation: what a value may be off by where float32 is to do
 MOSTLY = 0.9  # of a column's values: if so many are numbers, the others are mistakes
+COMMA = r"^\s*([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)\s*$"  # a number with a decimal comma
 MANY = 10  # different numbers in such a column; codes like 1, 2, A are categories
 
 
@@ -72,19 +70,33 @@ def as_floats(frame: polars.DataFrame, names: Sequence[str]) -> np.ndarray:
     return numbers(own, names).to_numpy(order="c")
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of the columns of a file before its values are looked at.
+
+    `types` says what columns hold where their values do not tell; `trained`: what they held in training. Dates of a
+    column that `orders` has are read in that order; what is found of others is added. `decimal` stands before the
+    fraction of a number in text.
+    """
+
+    types: Mapping[str, Kind] = field(default_factory=dict)
+    orders: Orders = field(default_factory=dict)
+    decimal: str = "."
+    trained: bool = False
+
+
 def typed(
-    frame: polars.DataFrame, types: Mapping[str, Kind], where: str, kept: Sequence[str] = (), first: int = 0
+    frame: polars.DataFrame, known: Known, where: str, kept: Sequence[str] = (), first: int = 0
 ) -> polars.DataFrame:
     """The frame with its columns of text as what they hold; `kept` stay as they are; `first` rows came before.
 
-    `types` says what columns hold where that is not to be told from their content. Raises DataError for a value that
-    is not what its column holds, with its row, and for columns of lists and the like.
+    Raises DataError for a value that is not what its column holds, with its row, and for columns of lists and the like.
     """
     import polars as pl
 
     found = []
     for series in frame.get_columns():
-        kind, dtype = types.get(series.name), series.dtype
+        kind, dtype = known.types.get(series.name), series.dtype
         if series.name in kept:
             found.append(series)
             continue
@@ -95,26 +107,49 @@ def typed(
         if series.dtype == pl.String:
             series = series.str.strip_chars()
             series = series.set(series == "", None)
-            series = read_text(series, kind, where, first)
+            series = read_text(series, kind, where, first, known)
         elif not (series.dtype.is_numeric() or series.dtype.is_temporal() or series.dtype == pl.Boolean):
             raise DataError(
-                f"{where}: the column {series.name!r} holds {dtype}, wanted numbers, text, dates, or true and false; "
-                f"leave it out with data.source.ignore: [{series.name}]"
+                f"{where}: the column {series.name!r} holds {dtype}, wanted numbers, text, dates, or true and false"
+                + ("" if known.trained else f"; leave it out with data.source.ignore: [{series.name}]")
             )
-        elif kind == "category":
-            series = series.cast(pl.String)
-        elif kind not in (None, kind_of(series.dtype)) and {kind, kind_of(series.dtype)} != {"number", "boolean"}:
-            raise DataError(
-                f"{where}: the column {series.name!r} holds {dtype}, wanted {_PLURALS[kind]}, as data.source.types or "
-                "the training rows have it; correct it"
-            )
-        elif kind == "boolean" and series.dtype.is_numeric():
-            _want_zero_or_one(series, where, first)
+        elif kind == "category":  # codes of training may have lost their wholeness: that is seen to later
+            series = series if known.trained and series.dtype.is_numeric() else series.cast(pl.String)
+        else:
+            _check_kind(series, kind, where, first, known.trained)
         found.append(series)
     return pl.DataFrame(found)
 
 
-def read_text(series: polars.Series, kind: Kind | None, where: str, first: int = 0) -> polars.Series:
+def _check_kind(series: polars.Series, kind: Kind | None, where: str, first: int, trained: bool) -> None:
+    """Raises DataError where a column that is no text does not hold what it should, `kind`."""
+    found = kind_of(series.dtype)
+    if kind in (None, found) or (kind, found) == ("number", "boolean"):
+        return
+    if (kind, found) != ("boolean", "number"):
+        because = f"it was of kind {kind} in training" if trained else f"data.source.types wants {kind}"
+        raise DataError(f"{where}: the column {series.name!r} holds {series.dtype}, and {because}; correct it")
+    values = series.fill_nan(None) if series.dtype.is_float() else series
+    if (wrong := (values != 0) & (values != 1)).any():
+        row = int(wrong.arg_true()[0])
+        raise DataError(
+            f"{where}: row {first + row + 1:,}, column {series.name!r}: {series[row]} is neither true nor "
+            "false (1, 0); correct it"
+        )
+
+
+def _is_nothing(series: polars.Series) -> bool:
+    """Whether every value is missing, whatever the type they are missing of."""
+    there = series.drop_nulls()
+    return not len(there.drop_nans() if series.dtype.is_float() else there)
+
+
+def with_point(series: polars.Series, decimal: str) -> polars.Series:
+    """A column of text, its numbers written with a point."""
+    return series.str.replace(COMMA, "${1}.${2}") if decimal == "," else series
+
+
+def read_text(series: polars.Series, kind: Kind | None, where: str, first: int, known: Known) -> polars.Series:
     """A column of text as what it holds, or as `kind`. Raises DataError for values that do not fit, with the row."""
     import polars as pl
 
@@ -131,7 +166,7 @@ def read_text(series: polars.Series, kind: Kind | None, where: str, first: int =
         if kind == "boolean":
             return _as_boolean(series, where, first)
     if kind in (None, "number"):
-        values = series.cast(pl.Float64, strict=False)
+        values = with_point(series, known.decimal).cast(pl.Float64, strict=False)
         wrong = series.is_not_null() & values.is_null()
         bad = int(wrong.sum())
         if bad == 0:
@@ -147,12 +182,17 @@ def read_text(series: polars.Series, kind: Kind | None, where: str, first: int =
                 f"data.source.null if it stands for a missing value, or say data.source.types: "
                 f"{{{series.name}: category}}"
             )
-    if kind in (None, "date") and (dates := as_dates(series)) is not None:
-        return dates
+    if kind in (None, "date"):
+        orders = (known.orders[series.name],) if series.name in known.orders else GUESSED
+        if (dates := as_dates(series, orders)) is not None:
+            found, order = dates
+            if order is not None:
+                known.orders[series.name] = order
+            return found
     if kind == "date":
         raise DataError(
             f"{where}: the column {series.name!r} holds {there[0]!r}, and not all its values are dates of one form; "
-            "write them as 2024-12-31"
+            f"{wanted(series.name, known.orders)}"
         )
     return series
 
@@ -178,39 +218,6 @@ def _as_boolean(series: polars.Series, where: str, first: int) -> polars.Series:
             "false (yes, no, 1, 0); correct it"
         )
     return values
-
-
-def _is_nothing(series: polars.Series) -> bool:
-    """Whether every value is missing, whatever the type they are missing of."""
-    there = series.drop_nulls()
-    return not len(there.drop_nans() if series.dtype.is_float() else there)
-
-
-def _want_zero_or_one(series: polars.Series, where: str, first: int) -> None:
-    """Raises DataError for a number that is neither, with its row; missing ones may be there."""
-    values = series.fill_nan(None) if series.dtype.is_float() else series
-    if (wrong := ((values != 0) & (values != 1)).fill_null(False)).any():
-        row = int(wrong.arg_true()[0])
-        raise DataError(
-            f"{where}: row {first + row + 1:,}, column {series.name!r}: {series[row]} is neither true nor false "
-            "(1, 0); correct it"
-        )
-
-
-def as_dates(series: polars.Series) -> polars.Series | None:
-    """A column of text that is not all missing as dates, None where no form of writing fits all values."""
-    import polars as pl
-
-    there = series.drop_nulls()
-    if not there.head(1)[0][:1].isdigit():
-        return None
-    for form in FORMATS:
-        if there.head(100).str.to_datetime(form, strict=False).null_count():
-            continue
-        dates = series.str.to_datetime(form, strict=False)
-        if dates.null_count() == series.null_count():
-            return dates if "%H" in form else dates.cast(pl.Date)
-    return None
 
 
 def near(name: str, names: Sequence[str]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dnnrun.data.table.kinds import Kind
+from dnnrun.data.table.kinds import FINE, Kind
 
 if TYPE_CHECKING:
     import polars
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from dnnrun.data.table.csv import Csv
 
 SAMPLE, FEWEST = 1000, 250  # rows that the types of columns are guessed from; the others are checked against them
+MOST = 1e38  # about what float32 can hold
 CELLS = 1 << 18  # values that are looked at, where the table is so wide that its sample would take long
+LAST = "\n"  # no column can be called that: names are stripped
 WHOLE = r"^-?\d{1,4}$"  # fits 16 bits
 
 
@@ -32,7 +34,7 @@ def guess(file: Csv, piece: bytes, wanted: Sequence[str], texts: set[str], types
     import polars as pl
 
     rows = min(SAMPLE, max(FEWEST, CELLS // len(wanted)))
-    sample = _read(file, piece, dict.fromkeys(wanted, pl.String), nulls=True, n_rows=rows)
+    sample = _read(file, piece, dict.fromkeys(wanted, pl.String), nulls=True, n_rows=rows).select(wanted)
     guessed = [name for name in wanted if name not in texts and types.get(name) in (None, "number")]
     if not guessed:
         return {}
@@ -45,7 +47,7 @@ def guess(file: Csv, piece: bytes, wanted: Sequence[str], texts: set[str], types
     for at, name in enumerate(guessed):
         if lost[at] == len(sample) or lost[at] > there[at]:
             continue
-        fine = largest[at] == 0 or 2**-24 * largest[at] < 1e-3 * spread[at]
+        fine = largest[at] == 0 or (2**-24 * largest[at] < FINE * spread[at] and largest[at] < MOST)
         found[name] = (pl.Int16 if whole[at] else pl.Float32) if fine else pl.Float64
     return found
 
@@ -65,7 +67,7 @@ class Parser:
         self.nulls = any(map(_is_number, file.form.null))
 
     def frame(self, piece: bytes) -> polars.DataFrame:
-        """The rows of a piece. Raises NotNumbers, and PolarsError for what is no table."""
+        """The rows of a piece, as `_read` has them. Raises NotNumbers, and PolarsError for what is no table."""
         import polars as pl
 
         while True:
@@ -105,18 +107,22 @@ class Parser:
         import polars as pl
 
         numbers = [name for name, dtype in self.dtypes.items() if dtype != pl.String]
-        texts = _read(self.file, piece, dict.fromkeys(numbers, pl.String), nulls=True)
+        texts = _read(self.file, piece, dict.fromkeys(numbers, pl.String), nulls=True).select(numbers)
         values = _as_numbers(self.file, texts)
         lost = zip(numbers, values.null_count().row(0), texts.null_count().row(0), strict=True)
         return {name for name, missing, before in lost if missing > before} or set(numbers)
 
 
 def _read(file: Csv, piece: bytes, dtypes: Mapping[str, Any], nulls: bool, n_rows: int | None = None) -> Any:
-    """The columns `dtypes`, in that order."""
+    """The columns `dtypes`, in that order, and at the end that in the last place, called LAST where it is none of them.
+
+    polars passes over what stands behind the last column that it is asked for, be it too much or too little.
+    """
     import polars as pl
 
     places = {name.strip(): place for place, name in enumerate(file.raw_names)}
     chosen = {places[name]: name for name in dtypes}
+    chosen.setdefault(len(file.raw_names) - 1, LAST)
     schema = {str(place): dtypes.get(chosen.get(place, ""), pl.String) for place in range(len(file.raw_names))}
     frame = pl.read_csv(
         piece,
@@ -132,7 +138,8 @@ def _read(file: Csv, piece: bytes, dtypes: Mapping[str, Any], nulls: bool, n_row
         missing_columns="insert",
     )
     frame.columns = [chosen[place] for place in sorted(chosen)]
-    return frame if frame.columns == list(dtypes) else frame.select(list(dtypes))
+    wanted = [*dtypes, *([LAST] if LAST in frame.columns else [])]
+    return frame if frame.columns == wanted else frame.select(wanted)
 
 
 def _as_numbers(file: Csv, texts: polars.DataFrame) -> polars.DataFrame:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dnnrun.data.table.kinds import Kind, typed
+from dnnrun.data.table.dates import Order, Orders
+from dnnrun.data.table.kinds import Known, typed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,10 +48,20 @@ class Part:
 
 
 class Pieces:
-    """A table. `schema` gives its columns in their order, and their types, which those of single parts fit into."""
+    """A table. `schema` gives its columns in their order, and their types, which those of single parts fit into.
 
-    def __init__(self, parts: Sequence[Part], schema: Mapping[str, Any], room: Room | None = None):
+    `orders` says of columns that were dates in text what came first in them, where that was in doubt.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        schema: Mapping[str, Any],
+        room: Room | None = None,
+        orders: Mapping[str, Order | None] | None = None,
+    ):
         self.parts, self.schema, self.room = list(parts), dict(schema), room
+        self.orders: Orders = dict(orders or {})
         self.rows = sum(part.rows for part in self.parts)
         self.joined: polars.DataFrame | None = None
 
@@ -71,7 +82,7 @@ class Pieces:
 
     def select(self, names: Sequence[str]) -> Pieces:
         """These columns, in that order."""
-        return Pieces(self.parts, {name: self.schema[name] for name in names}, self.room)
+        return Pieces(self.parts, {name: self.schema[name] for name in names}, self.room, self.orders)
 
     def drop(self, name: str) -> Pieces:
         return self.select([other for other in self.schema if other != name])
@@ -138,7 +149,7 @@ class Pieces:
                 frame = part.frame.filter(mask) if part.frame.width else part.frame
                 part = replace(part, rows=int(mask.sum()), frame=frame)
             found.append(part)
-        return Pieces(found, self.schema, self.room)
+        return Pieces(found, self.schema, self.room, self.orders)
 
 
 class Gathering:
@@ -147,8 +158,9 @@ class Gathering:
     With a `room` no more than some of the numbers are in memory, and of texts what different ones there are.
     """
 
-    def __init__(self, room: Room | None, types: Mapping[str, Kind], written: Sequence[str]):
-        self.room, self.types, self.written = room, types, written
+    def __init__(self, room: Room | None, known: Known, written: Sequence[str]):
+        self.room, self.written = room, written
+        self.known = replace(known, orders=dict(known.orders))
         self.clear()
 
     def clear(self) -> None:
@@ -193,17 +205,18 @@ class Gathering:
                 parts.append(Part(rows, own, numbers, cast))
             else:
                 parts.append(Part(rows, _beside(numbers, own), None, cast))
-        return Pieces(parts, {name: schema[name] for name in names}, self.room)
+        return Pieces(parts, {name: schema[name] for name in names}, self.room, self.known.orders)
 
     def _is_number(self, name: str) -> bool:
-        return name not in self.written and self.types.get(name) in (None, "number")
+        return name not in self.written and self.known.types.get(name) in (None, "number")
 
     def _typed(self, column: polars.DataFrame, where: str) -> polars.Series:
         import polars as pl
 
         if self.room is None:
-            return typed(column, self.types, where, self.written).to_series()
-        found = typed(column.cast({pl.Categorical: pl.String}), self.types, where, self.written).to_series()
+            return typed(column, self.known, where, self.written).to_series()
+        plain = column.cast({pl.Categorical: pl.String})
+        found = typed(plain, self.known, where, self.written).to_series()
         keep = found.dtype == pl.String and found.name not in self.written
         return found.cast(pl.Categorical) if keep else found
 

@@ -49,10 +49,24 @@ def changed(old: str, new: str) -> str:
     return HEAD + ROWS.replace(old, new, 1)
 
 
+HUGE = more("h", "1e200", "-2.5e200", "0")
+TOO_LONG = more("last", "x").replace("5,2.5,b,", "5,2.5,b,b,")
 GROUPED = more("g", *(f"g{number // 4}" for number in range(40)))
 
 BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "target": (HEAD + ROWS, {"target": "T"}, "data.source.target: a.csv has no column 'T'; did you mean 't'?"),
+    "huge": (
+        HUGE,
+        {},
+        "the column 'h' goes from -2.5e+200 to 1e+200, and numbers of 64 bits do not hold the squares of that; write "
+        "it in another unit, or leave it out with data.source.ignore: [h]",
+    ),
+    "a longer row whose last column is not read": (
+        TOO_LONG,
+        {"ignore": ["last"]},
+        "a.csv:7: row 6 has 6 values, and the header names 5 columns; correct the row, or data.source.separator and "
+        "quote",
+    ),
     "target of no likeness": (
         HEAD + ROWS,
         {"target": "price"},
