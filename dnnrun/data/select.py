@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictInt, StrictStr, model_validator
@@ -148,7 +149,18 @@ def select(
         chosen[split], labels[split] = chosen[split][pick], labels[split][pick]
     if not len(chosen["train"]):
         raise DataError(f"no training row is left of the classes {', '.join(classes)}; name others in data.classes")
-    return arrange(raw, chosen, labels, classes, options.preprocessing, columns, room, drain)
+    counts = np.bincount(labels["train"], minlength=len(classes))
+    if (counts > 0).sum() < 2:
+        raise DataError(
+            f"every training row is of class {classes[int(counts.argmax())]!r}, and there are {', '.join(classes)} in "
+            "the data; give training rows of two or more"
+        )
+    found = arrange(raw, chosen, labels, classes, options.preprocessing, columns, room, drain)
+    if counts.all():
+        return found
+    unknown = ", ".join(name for name, count in zip(classes, counts, strict=True) if not count)
+    told = f"no training row is of class {unknown}: rows of it cannot be told right; see to the splits"
+    return replace(found, warnings=(*found.warnings, told))
 
 
 def _without_classes(

@@ -49,6 +49,12 @@ def settle(raw: Raw, task: Any = None, groups: str | None = None) -> Raw:
     train = replace(raw.train, labels=target.labels(raw.train.labels, known.where))  # type: ignore
     test = raw.test and replace(raw.test, labels=target.labels(raw.test.labels, known.where_test))  # type: ignore
     if groups is not None:
+        if groups in (*known.unused, *target.names):
+            raise DataError(
+                f"data.groups: {groups!r} is not read from {known.where}: data.source names it as target, id, weights "
+                "or split, or ignores it; take it out there. Nothing is learned from a column of groups, and predict "
+                "--id carries it along"
+            )
         train, test, numbers = _grouped(train, test, groups, known.where)
         known = replace(known, groups=numbers, unused=(*known.unused, groups))
     known = replace(known, notes=tuple(notes))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CLASSES = 20  # whole numbers of more different values than this are quantities
 MOST = 10_000  # classes of text
+BLURRED = 0.01  # of a target's deviation: the step between numbers of 32 bits that is too coarse
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Target:
 
     def labels(self, frame: polars.DataFrame, where: str) -> np.ndarray:
         """Class numbers (rows,) int32, or targets (rows, targets) float32. Raises DataError for what is none."""
-        _refuse_missing(frame, where)
+        _refuse_unusable(frame, where)
         if self.task == "classification":
             return self._class_numbers(frame.to_series(), where)
         return np.column_stack([_numbers(series, where, self.task) for series in frame.get_columns()])
@@ -54,14 +55,14 @@ class Target:
 
 def infer(frame: polars.DataFrame, stated: TaskName | None, where: str) -> Target:
     """What the training rows' target columns ask for, or what was `stated`. Raises DataError where that cannot be."""
-    _refuse_missing(frame, where)
+    _refuse_unusable(frame, where)
     names = tuple(frame.columns)
     if len(names) > 1:
         return _of_several(frame, stated, where, names)
     series = frame.to_series()
     task, because = (stated, None) if stated else _task_of(series)
     if task == "regression":
-        _numbers(series, where, task)
+        _refuse_blurred(series, where)
         return Target(task, (), names, because)
     if task == "multilabel":
         _numbers(series, where, task)
@@ -92,7 +93,7 @@ def as_written(series: polars.Series) -> polars.Series:
 
     if series.dtype == pl.String:
         return series.str.strip_chars()
-    if series.dtype.is_float() and bool((series == series.round()).all()):
+    if series.dtype.is_float() and bool(((series == series.round()) & (series.abs() < 2**53)).all()):
         return series.cast(pl.Int64).cast(pl.String)
     return series.cast(pl.String)
 
@@ -133,6 +134,9 @@ def _of_several(frame: polars.DataFrame, stated: TaskName | None, where: str, na
         )
     _refuse_text(frame, where, names)
     columns = [_numbers(series, where, stated or "regression") for series in frame.get_columns()]
+    if stated != "multilabel":
+        for series in frame.get_columns():
+            _refuse_blurred(series, where)
     zeros_and_ones = all(np.isin(values, (0, 1)).all() for values in columns)
     task: TaskName = stated or ("multilabel" if zeros_and_ones else "regression")
     because = None if stated else ("all hold 0 and 1" if zeros_and_ones else "they hold numbers")
@@ -172,25 +176,51 @@ def _values(series: polars.Series) -> np.ndarray:
 
 def _numbers(series: polars.Series, where: str, task: str) -> np.ndarray:
     """The targets (rows,) float32."""
-    found = _values(series)
-    wrong = ~np.isfinite(found) if task == "regression" else ~np.isin(found, (0, 1))
+    found, most = _values(series), np.finfo(np.float32).max
+    wrong = ~(np.abs(found) <= most) if task == "regression" else ~np.isin(found, (0, 1))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        wanted = "a number" if task == "regression" else "0 or 1"
+        number = f"a number of at most {most:.2g}" if np.isfinite(found[row]) else "a number"
         raise DataError(
-            f"{where}: row {row + 1:,}: the target {series.name!r} is {series[row]!r}, wanted {wanted} for {task}; "
-            f"rows like it: {int(wrong.sum()):,}"
+            f"{where}: row {row + 1:,}: the target {series.name!r} is {series[row]!r}, wanted "
+            f"{number if task == 'regression' else '0 or 1'} for {task}; rows like it: {int(wrong.sum()):,}"
         )
     return found.astype(np.float32)
 
 
-def _refuse_missing(frame: polars.DataFrame, where: str) -> None:
+def _refuse_blurred(series: polars.Series, where: str) -> None:
+    """Raises DataError for targets whose differences are lost in 32 bits, and for what is no number."""
+    kept, found = _numbers(series, where, "regression"), _values(series)
+    step, spread = float(np.spacing(np.abs(kept).max())), float(found.std())
+    if spread and step > BLURRED * spread:
+        raise DataError(
+            f"{where}: the target {series.name!r} lies around {found.mean():.6g} and deviates by {spread:.3g}, and "
+            f"numbers of 32 bits have steps of {step:.3g} there; subtract a constant from it, and add it to predictions"
+        )
+
+
+def _refuse_unusable(frame: polars.DataFrame, where: str) -> None:
+    """Raises DataError for columns of lists and the like, and for values that are missing or infinite."""
+    import polars as pl
+
     for series in frame.get_columns():
-        missing = series.is_null() | series.is_nan() if series.dtype.is_float() else series.is_null()
+        if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Duration, pl.Object):
+            raise DataError(
+                f"{where}: the target {series.name!r} holds {series.dtype}, wanted classes or numbers; write it as "
+                "text or as a number, or name another target"
+            )
+        real = series.dtype.is_float()
+        missing = series.is_null() | series.is_nan() if real else series.is_null()
         if missing.any():
+            text = " (in CSV, NA, None, ? and the like are missing, unless data.source.null lists others)"
             raise DataError(
                 f"{where}: row {int(missing.arg_true()[0]) + 1:,}: the target {series.name!r} is missing; "
-                f"rows like it: {int(missing.sum()):,}; fill it in, or drop them"
+                f"rows like it: {int(missing.sum()):,}; fill it in, or drop them{text * (series.dtype == pl.String)}"
+            )
+        if real and (wrong := series.is_infinite()).any():
+            raise DataError(
+                f"{where}: row {int(wrong.arg_true()[0]) + 1:,}: the target {series.name!r} is infinite; "
+                f"rows like it: {int(wrong.sum()):,}; correct it, or drop them"
             )
 
 

@@ -37,6 +37,7 @@ def of_table(
     places: Places,
 ) -> Proposal:
     """A spec for the table at `path` (a file or a pattern) that predicts the columns `targets`; see `propose`."""
+    targets, ignore = tuple(dict.fromkeys(targets)), tuple(dict.fromkeys(ignore))
     source = _source(
         path, targets, {"id": row_id, "weights": weights, "ignore": tuple(ignore), "test": test and (test,)}
     )

@@ -168,6 +168,9 @@ class Multilabel(Supervised):
         return {ACCURACY.sum: jnp.all((outputs > 0) == (labels > 0.5), axis=-1)}
 
 
+ROUNDED = 1e-5  # of a sum of squares in float32: less than this may be rounding alone
+
+
 @dataclass(frozen=True)
 class Regression(Supervised):
     """Numbers, from targets that are standardized; `std` gives the metrics back in the units of each target.
@@ -195,7 +198,8 @@ class Regression(Supervised):
     def metrics(self, sums: Mapping[str, Any], rows: int) -> dict[str, float]:
         found = {name: np.asarray(value, np.float64) for name, value in sums.items()}
         std, squares = np.asarray(self.std), found["squares"]
-        spread = np.maximum(found["target_squares"] - np.square(found["targets"]) / rows, 0)
+        spread = found["target_squares"] - np.square(found["targets"]) / rows
+        spread = np.where(spread > ROUNDED * found["target_squares"], spread, 0)  # targets that are all the same
         with np.errstate(divide="ignore", invalid="ignore"):
             r2 = np.where(spread > 0, 1 - squares / spread, np.where(squares > 0, 0.0, 1.0))
         return {

@@ -152,6 +152,11 @@ class _Table(Source):
         several = {"target": self.target, "columns": self.columns or (), "ignore": self.ignore, "types": (*self.types,)}
         check_wanted(table.names, {**several, **single}, str(table.path))
         special = {*self.target, *(name for names in single.values() for name in names)}
+        parts = [("target", name) for name in self.target] + [(key, name) for key, (name,) in single.items()]
+        for at, (key, name) in enumerate(parts):
+            for other, same in parts[:at]:
+                if name == same:
+                    raise DataError(f"data.source.{key}: {name!r} is the {other} already; name another column")
         for key, names in {"columns": self.columns or (), "ignore": self.ignore}.items():
             if both := [name for name in names if name in self.target]:
                 raise DataError(f"data.source.{key}: {both[0]!r} is the target; leave it out there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import zlib
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dnnrun.data.table.kinds import Kind
 from dnnrun.data.table.parse import LAST, NotNumbers, Parser, guess
+from dnnrun.data.table.quotes import stray_quote
 from dnnrun.data.table.records import Progress, open_plain, records
 from dnnrun.errors import DataError
 
@@ -133,7 +135,7 @@ class Csv:
             return ragged
         if "empty" in text.lower():
             return DataError(f"{self.path}: no rows below the header; give it data")
-        quote = self._open_quote()
+        quote = self._open_quote() or stray_quote(self.path, self.form.encoding, self.form.quote, self.separator)
         if quote is not None:
             return quote
         return DataError(f"{self.path}: cannot be read as CSV ({text.splitlines()[0]}); correct it")
@@ -231,8 +233,12 @@ def _head(path: Path, form: Form) -> str:
         raise DataError(f"{path}: this is a folder, wanted a file; name a file, or several as {path}/*.csv") from error
     except (OSError, EOFError, zlib.error) as error:
         raise _unread(path, error) from error
-    if not data.strip():
+    if not data.removeprefix(codecs.BOM_UTF8).strip():
         raise DataError(f"{path}: the file is empty; give it data")
+    if b"\r" in data.strip() and b"\n" not in data:
+        raise DataError(
+            f"{path}: its lines end in CR alone, as on an old Macintosh; save it with line ends of LF or CRLF"
+        )
     encoding = "utf-8-sig" if form.encoding in ("utf-8", "utf8") else form.encoding
     try:
         return data.decode(encoding)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,47 @@ GROUPED = more("g", *(f"g{number // 4}" for number in range(40)))
 
 BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "target": (HEAD + ROWS, {"target": "T"}, "data.source.target: a.csv has no column 'T'; did you mean 't'?"),
+    "one part to play": (HEAD + ROWS, {"id": "t"}, "data.source.id: 't' is the target already; name another column"),
+    "two parts to play": (
+        HEAD + ROWS,
+        {"weights": "n", "id": "n"},
+        "data.source.id: 'n' is the weights already; name another column",
+    ),
+    "groups that are not read": (
+        HEAD + ROWS,
+        {"id": "n", "data": {"groups": "n"}},
+        "data.groups: 'n' is not read from a.csv: data.source names it as target, id, weights or split, or ignores it; "
+        "take it out there. Nothing is learned from a column of groups, and predict --id carries it along",
+    ),
+    "a mark and nothing else": (b"\xef\xbb\xbf\n", {}, "a.csv: the file is empty; give it data"),
+    "line ends of old": (
+        (HEAD + ROWS).replace("\n", "\r"),
+        {},
+        "a.csv: its lines end in CR alone, as on an old Macintosh; save it with line ends of LF or CRLF",
+    ),
+    "quotes within values": (
+        changed("5,2.5,b,", '5,2.5,5" pipe,').replace("7,3.5,b,", '7,3.5,4" pipe,'),
+        {},
+        "a.csv:7: a quote within a value, '5\" pipe'; put the value in quotes and write those in it twice, or say "
+        "data.source.quote: '' where quotes mean nothing",
+    ),
+    "one class to train on": (
+        HEAD.replace("t\n", "t,s\n")
+        + "".join(f"{n},1.5,a,{'xy'[n > 20]},{('train', 'test')[n > 20]}\n" for n in range(40)),
+        {"split": "s"},
+        "every training row is of class 'x', and there are x, y in the data; give training rows of two or more",
+    ),
+    "a target that 32 bits blur": (
+        "a,t\n" + "".join(f"{n},{1_700_000_000 + 60 * n}\n" for n in range(40)),
+        {},
+        "a.csv: the target 't' lies around 1.7e+09 and deviates by 693, and numbers of 32 bits have steps of 128 "
+        "there; subtract a constant from it, and add it to predictions",
+    ),
+    "a target beyond 32 bits": (
+        "a,t\n" + "".join(f"{n},{n + 0.5}e38\n" for n in range(40)),
+        {},
+        "a.csv: row 4: the target 't' is '3.5e38', wanted a number of at most 3.4e+38 for regression; rows like it: 37",
+    ),
     "huge": (
         HUGE,
         {},
@@ -93,12 +136,14 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "no target": (
         changed("7,3.5,b,y", "7,3.5,b,"),
         {},
-        "a.csv: row 8: the target 't' is missing; rows like it: 1; fill it in, or drop them",
+        "a.csv: row 8: the target 't' is missing; rows like it: 1; fill it in, or drop them (in CSV, NA, "
+        "None, ? and the like are missing, unless data.source.null lists others)",
     ),
     "NaN target": (
         changed("7,3.5,b", "7,nan,b"),
         {"target": "f"},
-        "a.csv: row 8: the target 'f' is missing; rows like it: 1; fill it in, or drop them",
+        "a.csv: row 8: the target 'f' is missing; rows like it: 1; fill it in, or drop them (in CSV, NA, "
+        "None, ? and the like are missing, unless data.source.null lists others)",
     ),
     "text for a number": (
         HEAD + ROWS,
@@ -436,6 +481,35 @@ def test_the_task_is_told_from_the_target(case: str) -> None:
     content = "n,t\n" + "".join(f"{at},{value}\n" for at, value in enumerate(values))
     found = data(content)
     assert (found.task, found.classes) == (task, classes)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (
+            polars.Series([[1], [2]] * 20),
+            "the target 't' holds List(Int64), wanted classes or numbers; write it as text",
+        ),
+        (polars.Series([b"a", b"\xff"] * 20), "the target 't' holds Binary, wanted classes or numbers"),
+        (polars.Series([timedelta(1), timedelta(2)] * 20), "the target 't' holds Duration"),
+        (polars.Series([1.0, float("inf")] * 20), "row 2: the target 't' is infinite; rows like it: 20"),
+    ],
+)
+def test_targets_of_other_types(target: polars.Series, message: str) -> None:
+    polars.DataFrame({"a": range(40), "t": target}).write_parquet("a.parquet")
+    with pytest.raises(DataError, match=re.escape(message)):
+        data(Path("a.parquet").read_bytes(), "a.parquet", type="parquet")
+
+
+def test_whole_numbers_beyond_64_bits_are_classes_as_they_are_written() -> None:
+    polars.DataFrame({"a": range(40), "t": [1e20, 2e20] * 20}).write_parquet("a.parquet")
+    assert data(Path("a.parquet").read_bytes(), "a.parquet", type="parquet").classes == ("1e+20", "2e+20")
+
+
+def test_a_class_without_training_rows_is_said() -> None:
+    rows = "".join(f"{n},{'xyz'[(n > 9) + (n > 29)]},{('train', 'test')[n > 19]}\n" for n in range(40))
+    found = data("a,t,s\n" + rows, split="s")
+    assert found.warnings == ("no training row is of class z: rows of it cannot be told right; see to the splits",)
 
 
 def test_several_targets() -> None:
