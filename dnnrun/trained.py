@@ -245,8 +245,9 @@ class Trained:
         return self._class_names()[chosen(outputs)]
 
     def _class_names(self) -> np.ndarray:
-        numeric = all(name.isdecimal() and str(int(name)) == name for name in self.classes)
-        return np.array([int(name) for name in self.classes] if numeric else self.classes)
+        whole = all(name.removeprefix("-").isdecimal() and str(int(name)) == name for name in self.classes)
+        numbers = np.array([int(name) for name in self.classes] if whole else self.classes)
+        return numbers if numbers.dtype.kind in "iu" else np.array(self.classes)  # too large ones stay names
 
     def in_units(self, outputs: np.ndarray) -> np.ndarray:
         """A regression's outputs (rows, targets) in the units of the targets, float32."""

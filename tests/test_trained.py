@@ -97,6 +97,27 @@ def test_every_bad_input_has_its_message(network: Trained) -> None:
         assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (("-1", "1"), [-1, 1]),
+        (("0", "10"), [0, 10]),
+        (("-0", "1"), ["-0", "1"]),
+        (("01", "1"), ["01", "1"]),
+        (("1", "two"), ["1", "two"]),
+        (("9223372036854775808", "9223372036854775809"), [2**63, 2**63 + 1]),
+        (("9223372036854775808", "3"), ["9223372036854775808", "3"]),  # as a float64 it would be rounded
+        (("-1", "9223372036854775808"), ["-1", "9223372036854775808"]),
+        (("1" + 30 * "0", "3"), ["1" + 30 * "0", "3"]),
+    ],
+)
+def test_classes_that_are_numbers_are_told_as_numbers(
+    classes: tuple[str, ...], said: list[Any], network: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trained, "classes", classes)
+    assert network._said(np.eye(2)).tolist() == said
+
+
 @pytest.mark.filterwarnings("error")
 def test_large_numbers_are_taken_in_silence(network: Trained) -> None:
     assert network.predict(np.full((2, 64), 3e38)).shape == (2,)

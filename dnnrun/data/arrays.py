@@ -260,15 +260,6 @@ def _largest(features: np.ndarray | Stacked) -> float:
     return next((bound for bound in (1.0, 255.0, 65535.0) if 0 < found <= bound), max(found, 1.0))
 
 
-def joined(arrays: Sequence[np.ndarray], wheres: Sequence[str]) -> Any:
-    """The arrays of several files, one after the other. Raises DataError where their rows differ."""
-    first = arrays[0]
-    for array, where in zip(arrays[1:], wheres[1:], strict=True):
-        if array.ndim == 0 or array.shape[1:] != first.shape[1:]:
-            raise DataError(f"{where}: of shape {shape_of(array.shape)}, and {wheres[0]} is {shape_of(first.shape)}")
-    return below(arrays) if first.ndim else first
-
-
 def shape_of(shape: Sequence[int]) -> str:
     """A shape as errors write it."""
     return " x ".join(f"{extent:,}" for extent in shape) or "nothing"

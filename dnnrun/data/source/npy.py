@@ -49,17 +49,14 @@ class _Paired(Source):
         return raw_of(parts, self.image, self.largest)
 
     def _part(self, features: Files, labels: Files, places: Places) -> Part:
-        from dnnrun.data.arrays import Part, joined
         from dnnrun.data.finding import find_all
         from dnnrun.data.npy import NUMBERS, TEXTS
+        from dnnrun.data.parts import part_of
 
-        found, wheres = [], []
-        for paths, kinds, room in ((features, NUMBERS, places.room), (labels, TEXTS, None)):
-            files = find_all(paths, places)
-            where = [str(path) for path in files]
-            found.append(joined([self._array(path, kinds, room) for path in files], where))
-            wheres.append(where[0] if len(where) == 1 else f"{where[0]} and {len(where) - 1} more")
-        return Part(*found, *wheres)
+        files = find_all(features, places), find_all(labels, places)
+        rows = [self._array(path, NUMBERS, places.room) for path in files[0]]
+        told = [self._array(path, TEXTS, None) for path in files[1]]
+        return part_of(rows, told, [list(map(str, paths)) for paths in files])
 
     def _array(self, path: Path, kinds: str, room: Room | None) -> np.ndarray:
         """What a file holds, mapped from disk where there is a room."""

@@ -67,13 +67,11 @@ class Npz(Source):
         return raw_of(parts, self.image, self.largest)
 
     def _part(self, files: list[Path], features: str, labels: str, places: Places) -> Part:
-        from dnnrun.data.arrays import Part, joined
         from dnnrun.data.npy import NUMBERS, TEXTS, Archive
+        from dnnrun.data.parts import part_of
 
         archives = [Archive(path) for path in files]
-        found, wheres = [], []
-        for name, kinds, room in ((features, NUMBERS, places.room), (labels, TEXTS, None)):
-            where = [f"{path}: {name}" for path in files]
-            found.append(joined([archive.read(name, kinds, room) for archive in archives], where))
-            wheres.append(where[0] if len(where) == 1 else f"{where[0]} and {len(where) - 1} more files")
-        return Part(*found, *wheres, target=self.labels)
+        rows = [archive.read(features, NUMBERS, places.room) for archive in archives]
+        told = [archive.read(labels, TEXTS) for archive in archives]
+        wheres = [[f"{path}: {name}" for path in files] for name in (features, labels)]
+        return part_of(rows, told, wheres, self.labels)

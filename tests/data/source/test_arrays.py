@@ -139,6 +139,36 @@ def test_several_files_are_one(tmp_path: Path) -> None:
     assert len(read(twice, tmp_path).train.labels) == 12
 
 
+def test_each_of_several_files_has_its_own_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of all together being as many as the rows is not enough: they would be those of other rows."""
+    monkeypatch.chdir(tmp_path)
+    npz(tmp_path, "part-0.npz", x=X, y=Y[:5])
+    npz(tmp_path, "part-1.npz", x=X[:5], y=Y)
+    for name, array in (("x-0", X), ("x-1", X[:5]), ("y-0", Y[:5]), ("y-1", Y), ("y", np.concatenate([Y, Y[:5]]))):
+        np.save(f"{name}.npy", array)
+    wrong = {
+        "part-0.npz: y: of shape 5; wanted 6 labels, one for each row of part-0.npz: x": {
+            "type": "npz",
+            "path": "part-*.npz",
+        },
+        "y-0.npy: of shape 5; wanted 6 labels, one for each row of x-0.npy": {
+            "type": "npy",
+            "features": "x-*.npy",
+            "labels": "y-*.npy",
+        },
+        "y-0.npy and 2 more: 3 files of labels for 2 of features; wanted one for each, or one for all": {
+            "type": "npy",
+            "features": "x-*.npy",
+            "labels": ["y-0.npy", "y-1.npy", "y-0.npy"],
+        },
+    }
+    for message, source in wrong.items():
+        with pytest.raises(DataError) as caught:
+            read(source, tmp_path)
+        assert str(caught.value) == message
+    assert len(read({"type": "npy", "features": "x-*.npy", "labels": "y.npy"}, tmp_path).train.labels) == 11
+
+
 def test_npy_and_idx_are_the_same_rows(tmp_path: Path) -> None:
     pictures = X.reshape(6, 2, 2)
     np.save(tmp_path / "x.npy", pictures)
