@@ -160,6 +160,6 @@ def learn(raw: Raw, chosen: Mapping[str, np.ndarray], options: Preprocessing, co
     notes = known.notes
     if columns is None:
         check_text(table, known.categories)  # pyright: ignore[reportArgumentType]
-        fitted = fit(table, chosen["train"], options, known.unused)  # pyright: ignore[reportArgumentType]
+        fitted = fit(table, chosen["train"], options, known.unused, known.where)  # pyright: ignore[reportArgumentType]
         columns, notes = fitted.columns, (*notes, *fitted.notes)
     return Learned(columns, notes, leaks(raw, chosen))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -35,11 +35,11 @@ class Fitted:
     notes: tuple[str, ...]
 
 
-def fit(table: Pieces, rows: np.ndarray, options: Preprocessing, unused: Sequence[str]) -> Fitted:
+def fit(table: Pieces, rows: np.ndarray, options: Preprocessing, unused: Sequence[str], where: str) -> Fitted:
     """The preprocessing of a typed table, learned from `rows` of it; constant and empty columns are left out, and said.
 
-    `unused` are names beside those of the table. Raises DataError for text, for infinite numbers, for options of a
-    column that is not there, and where no column is left.
+    `unused` are names beside those of the table, `where` names its file. Raises DataError for text, for infinite
+    numbers, for options of a column that is not there, and where no column is left.
     """
     import numpy as np
 
@@ -47,6 +47,7 @@ def fit(table: Pieces, rows: np.ndarray, options: Preprocessing, unused: Sequenc
     learned = np.zeros(len(table), bool)
     learned[rows] = True
     facts = _facts(table, learned)
+    _refuse_infinite(table, learned, facts, where)
     used: list[Column] = []
     constant, empty, doubtful = [], [], []
     for name in table.columns:
@@ -126,6 +127,21 @@ def _facts(table: Pieces, learned: np.ndarray) -> dict[str, Facts]:
     return {name: Facts(int(one[0]), *map(float, one[1:])) for name, one in zip(names, told, strict=True)}
 
 
+def _refuse_infinite(table: Pieces, learned: np.ndarray, facts: Mapping[str, Facts], where: str) -> None:
+    """Raise DataError for a training row that holds an infinite number, or one too large for its column's type."""
+    import numpy as np
+
+    for name, known in facts.items():
+        if known.missing == int(learned.sum()) or (math.isfinite(known.least) and math.isfinite(known.most)):
+            continue
+        values = as_floats(table.whole([name]), [name])[:, 0]
+        row = int(np.flatnonzero(np.isinf(values) & learned)[0])
+        raise DataError(
+            f"{where}: row {row + 1:,}, column {name!r}: {values[row]:g} is infinite or too large; correct it, or "
+            "leave it empty"
+        )
+
+
 def _fit_column(
     name: str, kind: str, values: Values, facts: Facts | None, rows: int, options: ColumnOptions
 ) -> Column | str:
@@ -136,9 +152,6 @@ def _fit_column(
         return _category(series, missing, options) or (EMPTY if missing == rows else SAME)
     if facts.missing == rows:
         return EMPTY
-    if not math.isfinite(facts.least) or not math.isfinite(facts.most):
-        wrong = facts.least if math.isinf(facts.least) else facts.most
-        raise DataError(f"the column {name!r} holds {wrong:g}; correct it, or leave it empty")
     indicator = bool(options.indicator) and facts.missing > 0
     if facts.least == facts.most and not indicator:
         return SAME

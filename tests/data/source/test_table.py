@@ -208,7 +208,11 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         "the column 'w' (80 different values) of 80 rows holds text, which is not read; leave it out with "
         "data.source.ignore: [w], or take it as categories with data.source.types: {w: category}",
     ),
-    "infinity": (changed("7,3.5", "inf,3.5"), {}, "the column 'n' holds inf; correct it, or leave it empty"),
+    "infinity": (
+        changed("7,3.5", "inf,3.5"),
+        {},
+        "a.csv: row 8, column 'n': inf is infinite or too large; correct it, or leave it empty",
+    ),
     "nothing but the target": ("t\nx\ny\n", {}, "a.csv: there is no column to learn from beside t"),
     "nothing that varies": (
         "n,t\n" + "1,x\n1,y\n" * 20,
