@@ -21,6 +21,12 @@ def new(
             help="A CSV, TSV, Parquet or Arrow file, a pattern, an .npz file, or a folder of images by class.",
         ),
     ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="How a table is written, as data.source.encoding=cp1252; goes into the spec."
+        ),
+    ] = None,
     target: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="What is to be predicted; may be given several times.")
     ] = None,
@@ -63,6 +69,7 @@ def new(
         ignore=ignore or (),
         weights=weights,
         test=test,
+        overrides=overrides or (),
         places=find_places(data_dir),
     )
     if output is not None:
