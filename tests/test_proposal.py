@@ -296,3 +296,9 @@ def test_thousands_are_no_decimals(tmp_path: Path) -> None:
 def test_what_new_is_not_told(override: str, message: str, table: Path) -> None:
     with pytest.raises(DnnrunError, match=re.escape(message)):
         propose(str(table), ["kind"], overrides=[override])
+
+
+def test_what_differs_in_every_row_tells_nothing_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "few.csv"
+    path.write_text("a,b,y\n" + "".join(f"{row * 0.7},{'uv'[row % 2]},{'pq'[row % 2]}\n" for row in range(10)))
+    assert propose(str(path), ["y"]).suspicious == ("b",)

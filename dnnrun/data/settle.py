@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,10 @@ import numpy as np
 from dnnrun.data.dataset import Dataset
 from dnnrun.data.source import Raw, Rows
 from dnnrun.data.split import fold_groups, fold_rows, split_groups, split_rows
-from dnnrun.data.table.columns import Columns
+from dnnrun.data.table.columns import Category, Columns
 from dnnrun.data.table.fit import check_text, fit
 from dnnrun.data.table.frames import fitting
-from dnnrun.data.table.kinds import listed
+from dnnrun.data.table.kinds import listed, numbers
 from dnnrun.data.table.unseen import Unseen
 from dnnrun.data.target import Target, infer
 from dnnrun.data.task import kinds as kinds_of
@@ -54,8 +54,8 @@ def settle(raw: Raw, task: Any = None, groups: str | None = None) -> Raw:
                 "or split, or ignores it; take it out there. Nothing is learned from a column of groups, and predict "
                 "--id carries it along"
             )
-        train, test, numbers = _grouped(train, test, groups, known.where)
-        known = replace(known, groups=numbers, unused=(*known.unused, groups))
+        train, test, own, others = _grouped(train, test, groups, known.where)
+        known = replace(known, groups=own, groups_test=others, unused=(*known.unused, groups))
     known = replace(known, notes=tuple(notes))
     names = () if target.task == "classification" else target.names
     return replace(
@@ -63,7 +63,10 @@ def settle(raw: Raw, task: Any = None, groups: str | None = None) -> Raw:
     )
 
 
-def _grouped(train: Rows, test: Rows | None, groups: str, where: str) -> tuple[Rows, Rows | None, np.ndarray]:
+def _grouped(
+    train: Rows, test: Rows | None, groups: str, where: str
+) -> tuple[Rows, Rows | None, np.ndarray, np.ndarray | None]:
+    """The rows without the column of groups, and the number of each one's group; -1 of a test row: of another."""
     import polars as pl
 
     table: Any = train.features
@@ -73,10 +76,17 @@ def _grouped(train: Rows, test: Rows | None, groups: str, where: str) -> tuple[R
     if column.null_count():
         row = int(column.is_null().arg_true()[0]) + 1
         raise DataError(f"data.groups: {where}: row {row:,}: {groups!r} is missing; fill it in")
-    numbers = column.cast(pl.String).cast(pl.Categorical).to_physical().to_numpy().astype(np.int64)
-    _, numbers = np.unique(numbers, return_inverse=True)
-    tested = test and replace(test, features=_without(test.features, groups))
-    return replace(train, features=_without(train.features, groups)), tested, numbers
+    table = {name: number for number, name in enumerate(column.cast(pl.String).unique(maintain_order=True))}
+
+    def numbered(column: pl.Series) -> np.ndarray:
+        return column.cast(pl.String).replace_strict(table, default=-1, return_dtype=pl.Int64).to_numpy()
+
+    own = replace(train, features=_without(train.features, groups))
+    if test is None:
+        return own, None, numbered(column), None
+    held: Any = test.features
+    others = numbered(held.whole([groups]).to_series())
+    return own, replace(test, features=_without(held, groups)), numbered(column), others
 
 
 def _without(frame: Any, name: str) -> Any:
@@ -161,41 +171,64 @@ def learn(raw: Raw, chosen: Mapping[str, np.ndarray], options: Preprocessing, co
         check_text(table, known.categories)  # pyright: ignore[reportArgumentType]
         fitted = fit(table, chosen["train"], options, known.unused)  # pyright: ignore[reportArgumentType]
         columns, notes = fitted.columns, (*notes, *fitted.notes)
-    return Learned(columns, notes, tuple(_leaks(raw, chosen)))
+    return Learned(columns, notes, tuple(_leaks(raw, chosen, columns)))
 
 
-def _leaks(raw: Raw, chosen: Mapping[str, np.ndarray]) -> list[str]:
-    """Rows of a split of its own that are training rows too."""
+def _leaks(raw: Raw, chosen: Mapping[str, np.ndarray], columns: Columns) -> list[str]:
+    """Rows of a split of its own that are training rows too, or of groups that training rows are of."""
     known = raw.undecoded
     assert known is not None
     told, own, trained = [], None, None
+    coarse = [name for rows in (raw.train, raw.test) if rows is not None for name in _coarse(rows)]
     for split in ("validation", "test"):
-        rows = chosen[split]
-        if not len(rows) or not (split in known.apart or (split == "test" and raw.test)):
+        rows, apart = chosen[split], split == "test" and raw.test is not None
+        if not len(rows) or not (split in known.apart or apart):
             continue
         if own is None or trained is None:
-            own = _hashes(raw.train)
+            own = _hashes(raw.train, columns, coarse)
             trained = np.unique(own[chosen["train"]])
-        hashes = _hashes(raw.test) if split == "test" and raw.test else own
+        hashes = _hashes(raw.test, columns, coarse, known.where_test) if apart and raw.test else own
         same = int(np.isin(hashes[rows], trained).sum())
         if same:
             told.append(
                 f"{same:,} of {len(rows):,} {split} rows are training rows too, the same in every column: "
                 f"what is measured on them is too good"
             )
+        groups = known.groups_test if apart else known.groups
+        if known.groups is not None and groups is not None:
+            same = int(np.isin(groups[rows], known.groups[chosen["train"]]).sum())
+            if same:
+                told.append(
+                    f"{same:,} of {len(rows):,} {split} rows are of groups that training rows are of too: what is "
+                    "measured on them may be too good"
+                )
     return told
 
 
-def _hashes(rows: Rows) -> np.ndarray:
-    """A number for each row, the same for rows that are the same; numbers are compared as float64."""
+def _coarse(rows: Rows) -> list[str]:
+    """The columns of numbers that were read as less than 64 bits."""
     import polars as pl
 
     table: Any = rows.features
-    columns, found = rows.labels.reshape(len(rows.labels), -1).T, []
-    for first, frame in table.frames():
+    return [name for name, dtype in table.schema.items() if dtype in (pl.Float32, pl.Int16)]
+
+
+def _hashes(rows: Rows, columns: Columns, coarse: Sequence[str], where: str | None = None) -> np.ndarray:
+    """A number for each row, the same for rows that are the same in the columns that are used and in their targets.
+
+    Numbers are compared as float64, those of `coarse` as float32. `where` names a file of its own.
+    """
+    import polars as pl
+
+    table: Any = rows.features
+    labels, found = rows.labels.reshape(len(rows.labels), -1).T, []
+    texts = [column.name for column in columns.used if isinstance(column, Category)]
+    names = [name for name in columns.names if name not in texts]
+    for first, frame in table.frames(columns.names):
         own = slice(first, first + len(frame))
-        more = pl.DataFrame({f"target {number}": column[own] for number, column in enumerate(columns)})
-        frame = frame.cast({name: pl.Float64 for name, dtype in frame.schema.items() if dtype.is_numeric()})
-        frame = frame.cast({pl.Categorical: pl.String})
-        found.append(frame.hstack(more).hash_rows(0).to_numpy())
+        frame = frame if where is None else fitting(frame, columns, where, first)
+        values = numbers(frame, names).cast({name: pl.Float32 for name in coarse if name in names})
+        targets = [pl.Series(f"target {number}", column[own]) for number, column in enumerate(labels)]
+        whole = [*values, *(frame[name].cast(pl.String) for name in texts), *targets]
+        found.append(pl.DataFrame(whole).hash_rows(0).to_numpy())
     return np.concatenate(found)

@@ -140,7 +140,7 @@ def _counts(there: polars.Series, whole: bool) -> bool:
 
 
 def _telling(frame: polars.DataFrame, written: polars.DataFrame, settled: Raw) -> list[str]:
-    """Columns each of whose values comes with one value of the target, though there are fewer of them than rows."""
+    """Columns each of whose values comes with one value of the target, at most half as many as there are rows."""
     import polars as pl
 
     if settled.task != "classification":
@@ -149,7 +149,7 @@ def _telling(frame: polars.DataFrame, written: polars.DataFrame, settled: Raw) -
     found = []
     for series in frame.get_columns():
         distinct = series.n_unique()
-        if 1 < distinct <= max(20, len(series) // 20):
+        if 1 < distinct <= min(max(20, len(series) // 20), len(series) // 2):
             pairs = pl.DataFrame([series, target]).unique().height
             if pairs == distinct:
                 found.append(series.name)
