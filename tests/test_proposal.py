@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typer.testing import CliRunner
 
 from dnnrun.cli.app import app
 from dnnrun.data.source import Places
-from dnnrun.errors import DataError
+from dnnrun.data.table.csv import Form
+from dnnrun.errors import DataError, DnnrunError
 from dnnrun.proposal import propose
 from dnnrun.spec.load import load
 from dnnrun.spec.sections import Spec
@@ -341,3 +343,42 @@ def test_runs_are_called_like_the_file_that_the_spec_is_saved_to(table: Path, tm
     assert "predict runs/my-first NEW-ROWS" in written.read_text()
     named = CliRunner().invoke(app, [*line, "--name", "houses"]).stdout
     assert loaded(named, tmp_path).name == "houses"
+
+
+def test_how_a_file_is_written_is_read_off_or_said(tmp_path: Path) -> None:
+    path = tmp_path / "daten.csv"
+    lines = [f"{'Köln' if row % 3 else '-'};{50 + row},5;{1000 + 13 * row},25" for row in range(60)]
+    path.write_text("\n".join(["ort;fläche;preis", *lines]) + "\n", "latin-1")
+    overrides = ("data.source.encoding=latin-1", "data.source.null=['-']")
+    found = propose(str(path), ["preis"], overrides=overrides)
+    for line in ('encoding: "latin-1"', 'null: ["-"]', 'decimal: ","  # as in fläche, preis'):
+        assert f"    {line}\n" in found.text
+    assert found.task == "regression"
+    source = loaded(found.text, tmp_path).data.source
+    assert source.form() == Form(decimal=",", encoding="latin-1", null=("-",))  # type: ignore[attr-defined]
+    assert "# missing values, share of rows: ort (0.33)" in found.text
+
+
+def test_thousands_are_no_decimals(tmp_path: Path) -> None:
+    path = tmp_path / "amounts.tsv"
+    path.write_text("a\tamount\ty\n" + "".join(f"{row}\t{1000 + row:,}\t{'pq'[row % 2]}\n" for row in range(60)))
+    assert "decimal:" not in propose(str(path), ["y"]).text
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs=3", "train.epochs=3: new takes data.source.separator, data.source.decimal"),
+        ("data.source.path=b.csv", "data.source.path=b.csv: new takes data.source.separator"),
+        ("data.source.header=no", "data.source.header: found 'no' (a text), wanted true or false"),
+    ],
+)
+def test_what_new_is_not_told(override: str, message: str, table: Path) -> None:
+    with pytest.raises(DnnrunError, match=re.escape(message)):
+        propose(str(table), ["kind"], overrides=[override])
+
+
+def test_what_differs_in_every_row_tells_nothing_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "few.csv"
+    path.write_text("a,b,y\n" + "".join(f"{row * 0.7},{'uv'[row % 2]},{'pq'[row % 2]}\n" for row in range(10)))
+    assert propose(str(path), ["y"]).suspicious == ("b",)

@@ -22,6 +22,12 @@ def new(
             help="A CSV, TSV, Parquet, Arrow or .npz file, a pattern of such, or a folder of images by class.",
         ),
     ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="How a table is written, as data.source.encoding=cp1252; goes into the spec."
+        ),
+    ] = None,
     target: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="What is to be predicted; may be given several times.")
     ] = None,
@@ -68,6 +74,7 @@ def new(
         ignore=ignore or (),
         weights=weights,
         test=test,
+        overrides=overrides or (),
         places=find_places(data_dir),
     )
     if output is not None:

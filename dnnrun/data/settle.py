@@ -55,8 +55,8 @@ def settle(raw: Raw, task: Any = None, groups: str | None = None) -> Raw:
                 "or split, or ignores it; take it out there. Nothing is learned from a column of groups, and predict "
                 "--id carries it along"
             )
-        train, test, numbers = _grouped(train, test, groups, known.where)
-        known = replace(known, groups=numbers, unused=(*known.unused, groups))
+        train, test, own, others = _grouped(train, test, groups, known.where)
+        known = replace(known, groups=own, groups_test=others, unused=(*known.unused, groups))
     known = replace(known, notes=tuple(notes))
     names = () if target.task == "classification" else target.names
     return replace(
@@ -64,7 +64,10 @@ def settle(raw: Raw, task: Any = None, groups: str | None = None) -> Raw:
     )
 
 
-def _grouped(train: Rows, test: Rows | None, groups: str, where: str) -> tuple[Rows, Rows | None, np.ndarray]:
+def _grouped(
+    train: Rows, test: Rows | None, groups: str, where: str
+) -> tuple[Rows, Rows | None, np.ndarray, np.ndarray | None]:
+    """The rows without the column of groups, and the number of each one's group; -1 of a test row: of another."""
     import polars as pl
 
     table: Any = train.features
@@ -74,10 +77,17 @@ def _grouped(train: Rows, test: Rows | None, groups: str, where: str) -> tuple[R
     if column.null_count():
         row = int(column.is_null().arg_true()[0]) + 1
         raise DataError(f"data.groups: {where}: row {row:,}: {groups!r} is missing; fill it in")
-    numbers = column.cast(pl.String).cast(pl.Categorical).to_physical().to_numpy().astype(np.int64)
-    _, numbers = np.unique(numbers, return_inverse=True)
-    tested = test and replace(test, features=_without(test.features, groups))
-    return replace(train, features=_without(train.features, groups)), tested, numbers
+    table = {name: number for number, name in enumerate(column.cast(pl.String).unique(maintain_order=True))}
+
+    def numbered(column: pl.Series) -> np.ndarray:
+        return column.cast(pl.String).replace_strict(table, default=-1, return_dtype=pl.Int64).to_numpy()
+
+    own = replace(train, features=_without(train.features, groups))
+    if test is None:
+        return own, None, numbered(column), None
+    held: Any = test.features
+    others = numbered(held.whole([groups]).to_series())
+    return own, replace(test, features=_without(held, groups)), numbered(column), others
 
 
 def _without(frame: Any, name: str) -> Any:
@@ -162,4 +172,4 @@ def learn(raw: Raw, chosen: Mapping[str, np.ndarray], options: Preprocessing, co
         check_text(table, known.categories)  # pyright: ignore[reportArgumentType]
         fitted = fit(table, chosen["train"], options, known.unused, known.where)  # pyright: ignore[reportArgumentType]
         columns, notes = fitted.columns, (*notes, *fitted.notes)
-    return Learned(columns, notes, leaks(raw, chosen))
+    return Learned(columns, notes, leaks(raw, chosen, columns))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnnrun.data.source import TaskName
+from dnnrun.data.table.kinds import has_commas
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -82,7 +83,12 @@ def infer(frame: polars.DataFrame, stated: TaskName | None, where: str) -> Targe
     if len(distinct) > MOST or (len(text) >= 50 and len(distinct) > len(text) / 2):
         raise DataError(
             f"{where}: the target {series.name!r} has {len(distinct):,} different values in {len(text):,} rows, too "
-            "many for classes; name another target, or say data.task: regression where they are numbers"
+            "many for classes; "
+            + (
+                "they are numbers with a decimal comma: say data.source.decimal: ','"
+                if has_commas(text)
+                else "name another target, or say data.task: regression where they are numbers"
+            )
         )
     return Target("classification", _ordered(distinct.to_list()), names, because)
 

@@ -29,6 +29,7 @@ def propose(
     ignore: Sequence[str] = (),
     weights: str | None = None,
     test: str | None = None,
+    overrides: Sequence[str] = (),
     places: Places | None = None,
 ) -> Proposal:
     """A spec for a table that predicts the columns `targets`, for .npz files, or for images by class.
@@ -37,17 +38,19 @@ def propose(
 
     `name` is what the spec calls itself; unset, its runs are called like the file that it is saved to, `file` without
     its ending. `row_id` and `weights` are columns of a table, `test` is a file of its test rows: unset, a fifth of the
-    rows is kept for the test. Raises DataError for a file that cannot be read, a column that is not there, an option
-    that is not of this kind of data, or a target that cannot be learned.
+    rows is kept for the test. `overrides` say how the files of a table are written, as data.source.encoding=cp1252.
+    Raises SpecError for these, DataError for a file that cannot be read, a column that is not there, an option that is
+    not of this kind of data, or a target that cannot be learned.
     """
     places, called = places or Places(), Called(name, file)
     suffix, place = Path(path).suffix.lower(), there(path, places)
     folder = place is not None and place.is_dir()
     if not folder and suffix not in (".npz", ".npy"):
         _want_table(path, place)
-        columns = {"row_id": row_id, "ignore": ignore, "weights": weights, "test": test}
+        columns = {"row_id": row_id, "ignore": ignore, "weights": weights, "test": test, "overrides": overrides}
         return of_table(path, targets, called=called, task=task, places=places, **columns)  # type: ignore[arg-type]
     given = {"--id": row_id, "--ignore": ignore, "--weights": weights, "--test": test}
+    given |= {text: text for text in overrides}
     if folder:
         given |= {"--target": targets, "--task": task}
     for option, value in given.items():

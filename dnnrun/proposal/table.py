@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dnnrun.data.advice import advised
 from dnnrun.data.source import Places, Raw, TaskName
 from dnnrun.errors import DataError
 from dnnrun.proposal.bending import shown
+from dnnrun.proposal.form import read_as
 from dnnrun.proposal.text import Called, Proposal, listed, recipe, scalar, task_line, told, value_of
 
 if TYPE_CHECKING:
     import polars
-
-    from dnnrun.data.source.table import Arrow, Csv, Parquet
 
 NAMED = re.compile(r"(.*[^a-z])?(id|uuid|guid|key|index|rowid|row_?number|unnamed: 0)", re.IGNORECASE)
 TEST = 0.2  # of the rows
@@ -34,13 +32,13 @@ def of_table(
     ignore: Sequence[str] = (),
     weights: str | None = None,
     test: str | None = None,
+    overrides: Sequence[str] = (),
     places: Places,
 ) -> Proposal:
     """A spec for the table at `path` (a file or a pattern) that predicts the columns `targets`; see `propose`."""
     targets, ignore = tuple(dict.fromkeys(targets)), tuple(dict.fromkeys(ignore))
-    source = _source(
-        path, targets, {"id": row_id, "weights": weights, "ignore": tuple(ignore), "test": test and (test,)}
-    )
+    options = {"id": row_id, "weights": weights, "ignore": [*ignore], "test": test and [test]}
+    source, said = read_as(path, targets, options, overrides, places)
     _want_target(source, targets, path, places)
     from dnnrun.data.settle import settle
 
@@ -48,6 +46,7 @@ def of_table(
     frame: Any = raw.train.features.whole()  # type: ignore[attr-defined]
     written: Any = raw.train.labels
     ids, texts, empty = _unfit(frame)
+    texts = [column for column in texts if source.types.get(column) != "category"]
     row_id = row_id or next(iter(ids), None)
     left_out = [*ignore, *(column for column in ids if column != row_id), *texts]
     settled = settle(raw, task)
@@ -72,6 +71,7 @@ def of_table(
         f"    type: {source.type}",
         f"    path: {scalar(path)}",
         f"    target: {value_of(list(targets))}",
+        *said,
         *(
             []
             if row_id is None
@@ -96,14 +96,6 @@ def _to_learn_from(settled: Raw, columns: Sequence[str], test: float | None) -> 
     known: Any = settled.undecoded
     train = replace(train, features=train.features.select(columns))
     return replace(settled, train=train, test=None, undecoded=replace(known, test=test))
-
-
-def _source(path: str, targets: Sequence[str], options: Mapping[str, Any]) -> Csv | Parquet | Arrow:
-    from dnnrun.data.source.table import Arrow, Csv, Parquet
-    from dnnrun.data.table.files import format_of
-
-    kind = {"csv": Csv, "parquet": Parquet, "arrow": Arrow}[format_of(Path(path))]
-    return kind(path=(path,), target=tuple(targets) or ("?",), **options)
 
 
 def _want_target(source: Any, targets: Sequence[str], path: str, places: Places) -> None:
@@ -148,7 +140,7 @@ def _counts(there: polars.Series, whole: bool) -> bool:
 
 
 def _telling(frame: polars.DataFrame, written: polars.DataFrame, settled: Raw) -> list[str]:
-    """Columns each of whose values comes with one value of the target, though there are fewer of them than rows."""
+    """Columns each of whose values comes with one value of the target, at most half as many as there are rows."""
     import polars as pl
 
     if settled.task != "classification":
@@ -157,7 +149,7 @@ def _telling(frame: polars.DataFrame, written: polars.DataFrame, settled: Raw) -
     found = []
     for series in frame.get_columns():
         distinct = series.n_unique()
-        if 1 < distinct <= max(20, len(series) // 20):
+        if 1 < distinct <= min(max(20, len(series) // 20), len(series) // 2):
             pairs = pl.DataFrame([series, target]).unique().height
             if pairs == distinct:
                 found.append(series.name)

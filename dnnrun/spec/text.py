@@ -209,7 +209,7 @@ class _Builder:
         if text == "<<" and not event.style:
             self.note(frame.path, mark, "found a merge key; merge keys are not accepted: write the keys out")
             self.tree.broken.add(path)
-        elif not event.style and not isinstance(key := resolve(text), str):
+        elif not event.style and text != "null" and not isinstance(key := resolve(text), str):  # an option is called so
             what = f"found the key {text or 'null'} ({kind(key)}), wanted a text as key"
             self.note(frame.path, mark, what if key is not None else "found no key before ':', wanted a text as key")
             self.tree.broken.add(path)

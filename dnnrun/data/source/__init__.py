@@ -38,7 +38,7 @@ class Undecoded:
     `where` and `where_test` name the files, `apart` gives the row numbers of `train` that validate or test, `test` the
     fraction of the others that is drawn to test. `unused` are columns that nothing is learned from, `categories` those
     that are categories however many there are. `groups` (rows,) says which group each row of `train` belongs to, where
-    rows of a group must stay together.
+    rows of a group must stay together; `groups_test` those of the test rows, -1 for other groups.
     """
 
     where: str
@@ -48,6 +48,7 @@ class Undecoded:
     unused: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     groups: np.ndarray | None = None
+    groups_test: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -16,7 +16,7 @@ from dnnrun.data.source import Places, Raw, Rows, Source, Undecoded
 from dnnrun.data.table.csv import NULL, Form
 from dnnrun.data.table.dates import Orders
 from dnnrun.data.table.files import Format, Table, check_wanted, digest, join, open_table
-from dnnrun.data.table.kinds import Kind, Known, kind_of, with_point
+from dnnrun.data.table.kinds import Kind, Known, kind_of, listed, with_point
 from dnnrun.data.table.pieces import Pieces
 from dnnrun.data.table.records import Progress
 from dnnrun.errors import DataError
@@ -135,7 +135,7 @@ class _Table(Source):
                 apart=apart,
                 test=self.test if isinstance(self.test, float) else None,
                 unused=tuple(name for name in main[0].names if name in others),
-                notes=_unnamed(main),
+                notes=_left_out((*main, *held, *tests)),
                 categories=tuple(name for name, kind in self.types.items() if kind == "category"),
             ),
         )
@@ -267,10 +267,14 @@ def _alike(train: Pieces, known: Known) -> Known:
     return replace(known, types=kinds, orders=orders, trained=True)
 
 
-def _unnamed(tables: Sequence[Table]) -> tuple[str, ...]:
-    """What there is to say of columns without a name, which pandas writes for its index."""
-    count = sum(len(table.file.raw_names) - len(table.names) for table in tables[:1] if table.file is not None)
-    return (f"left out, without a name: {count} column{'s' * (count > 1)}",) if count else ()
+def _left_out(tables: Sequence[Table]) -> tuple[str, ...]:
+    """What there is to say of columns without a name, which pandas writes for its index, and of some files alone."""
+    told, first = [], tables[0]
+    if count := len(first.file.raw_names) - len(first.names) if first.file is not None else 0:
+        told.append(f"left out, without a name: {count} column{'s' * (count > 1)}")
+    if more := list(dict.fromkeys(name for table in tables for name in table.names if name not in first.names)):
+        told.append(f"left out, as {first.path} has none: {listed(more)}")
+    return tuple(told)
 
 
 def _weights(frame: polars.DataFrame, name: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dnnrun.data.table.columns import Category, Column, Columns, Numeric
 from dnnrun.data.table.dates import either_way
-from dnnrun.data.table.kinds import as_floats, kind_of, listed, near, numbers
+from dnnrun.data.table.kinds import as_floats, has_commas, kind_of, listed, near, numbers
 from dnnrun.data.table.options import ColumnOptions, Constant, Preprocessing
 from dnnrun.errors import DataError
 
@@ -240,6 +240,11 @@ def check_text(table: Pieces, categories: Sequence[str] = ()) -> None:
     found = []
     for name, dtype in table.schema.items():
         if name not in categories and kind_of(dtype) == "category" and is_text(series := _column(table, name)):
+            if has_commas(series):
+                raise DataError(
+                    f"the column {name!r} holds numbers with a decimal comma, such as {series.drop_nulls()[0]!r}; say "
+                    "data.source.decimal: ','"
+                )
             found.append((name, series.drop_nulls().n_unique()))
     if found:
         several = len(found) > 1

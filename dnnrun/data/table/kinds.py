@@ -144,6 +144,19 @@ def _is_nothing(series: polars.Series) -> bool:
     return not len(there.drop_nans() if series.dtype.is_float() else there)
 
 
+def has_commas(series: polars.Series) -> bool:
+    """Whether a column of text holds numbers with a decimal comma, and not whole ones whose thousands it divides."""
+    import polars as pl
+
+    if series.dtype != pl.String:
+        return False
+    there = series.drop_nulls().str.strip_chars()
+    commas = there.str.contains(COMMA)
+    if not commas.any() or there.filter(commas).str.contains(r",\d{3}$").all():
+        return False
+    return with_point(there, ",").cast(pl.Float64, strict=False).null_count() == 0
+
+
 def with_point(series: polars.Series, decimal: str) -> polars.Series:
     """A column of text, its numbers written with a point."""
     return series.str.replace(COMMA, "${1}.${2}") if decimal == "," else series

@@ -17,9 +17,9 @@ from dnnrun.spec.load import load_mapping
 LINES = [f"{'Köln' if row % 3 else 'Bonn'};{50 + row},5;{1000 + 13 * row},25" for row in range(40)]
 
 
-def data(*lines: str, task: str | None = None) -> Dataset:
+def data(*lines: str, task: str | None = None, decimal: str = ",") -> Dataset:
     Path("a.csv").write_text("\n".join(["ort;fläche;preis", *lines]) + "\n", "utf-8")
-    source = {"type": "csv", "path": "a.csv", "target": "preis", "decimal": ","}
+    source = {"type": "csv", "path": "a.csv", "target": "preis", "decimal": decimal}
     section = {"source": source, "validation": 0, "preprocessing": {"numeric": "none"}, "task": task}
     spec = {"data": section, "model": {"hidden": [2]}}
     return read_data(load_mapping(spec), Places())
@@ -54,3 +54,12 @@ def test_beside_a_missing_value_and_dates() -> None:
 def test_the_value_that_is_none_is_told(old: str, new: str, message: str) -> None:
     with pytest.raises(DataError, match=re.escape(message)):
         data(*(line.replace(old, new) for line in LINES), task="regression")
+
+
+def test_a_comma_that_nothing_was_said_of_is_told() -> None:
+    with pytest.raises(DataError, match=r"they are numbers with a decimal comma: say data\.source\.decimal: ','"):
+        data(*LINES, *(line.replace(",25", ",75") for line in LINES), decimal=".")
+    lines = [f"Bonn;{row},5;{row}" for row in range(60)]
+    told = "the column 'fläche' holds numbers with a decimal comma, such as '0,5'; say data.source.decimal: ','"
+    with pytest.raises(DataError, match=re.escape(told)):
+        data(*lines, decimal=".")

@@ -445,6 +445,34 @@ def test_splits_of_a_column_and_of_files() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_training_rows_in_a_test_file_are_found_however_they_are_read(kind: str) -> None:
+    rows = [f"{n},{1_000_000 + 700.25 * n},2024-01-{n % 28 + 1:02},{'xy'[n % 3 > 0]}\n" for n in range(40)]
+    Path("b.csv").write_text("n,f,d,t\n" + "".join(rows[20:23]))
+    if kind == "parquet":
+        polars.read_csv("b.csv", try_parse_dates=True).write_parquet("b.parquet")
+    found = data("n,f,d,t\n" + "".join(rows), test=f"b.{kind}", data={"validation": 0})
+    assert [line[:45] for line in found.warnings] == ["3 of 3 test rows are training rows too, the s"]
+
+
+def test_groups_of_files_and_split_columns_are_compared() -> None:
+    told = "test rows are of groups that training rows are of too: what is measured on them may be too good"
+    header, *lines = GROUPED.splitlines()
+    split = "\n".join([f"{header},s", *(f"{line},{'train' if at < 30 else 'test'}" for at, line in enumerate(lines))])
+    assert data(split, split="s", data={"groups": "g", "validation": 0}).warnings == (f"2 of 10 {told}",)
+    train, test = "\n".join([header, *lines[:30]]), "\n".join([header, *lines[30:]])
+    found = data(train, test="b.csv", other=test, data={"groups": "g", "validation": 0})
+    assert found.warnings == (f"2 of 10 {told}",)
+    clean = data("\n".join([header, *lines[:28]]), test="b.csv", other=test, data={"groups": "g", "validation": 0})
+    assert clean.warnings == ()
+
+
+def test_columns_of_some_files_alone_are_said() -> None:
+    Path("part-2.csv").write_text(more("extra", "1"))
+    found = data(HEAD + ROWS, "part-1.csv", path=["part-1.csv", "part-2.csv"])
+    assert "left out, as part-1.csv has none: extra" in found.notes
+
+
 def test_rows_of_a_group_stay_together() -> None:
     Path("a.csv").write_text(GROUPED)
     group = [number // 4 for number in range(40)]
