@@ -110,7 +110,9 @@ class Csv:
                     parser.as_text(again)
                     frame = parser.frame(piece)
                 self._check_lengths(frame, piece)
-                yield frame.drop(LAST, strict=False), again
+                if LAST in frame.columns:
+                    frame.drop_in_place(LAST)
+                yield frame, again
         except pl.exceptions.PolarsError as error:
             raise self._told(error) from None
         except UnicodeDecodeError:

@@ -95,7 +95,7 @@ class Parser:
         """The frame, its texts that stand for a missing value missing."""
         import polars as pl
 
-        texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+        texts = [name for name, dtype in frame.schema.items() if dtype == pl.String and name != LAST]
         null = [text for text in self.file.form.null if text]
         if not texts or not null:
             return frame
