@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -237,6 +238,8 @@ def test_a_storage_appears_with_all_its_tables_or_not_at_all(tmp_path: Path) -> 
         done += 1
     assert done > 50
     assert list(tmp_path.iterdir()) == [tmp_path / "study.db"]
+    shutil.copy(tmp_path / "study.db", tmp_path / "copy.db")  # what was cut short here may still hold its locks
+    url = f"sqlite:///{tmp_path / 'copy.db'}"
     for _ in range(2):
         optuna.create_study(study_name="one", storage=url, load_if_exists=True)
     assert optuna.get_all_study_names(url) == ["one"]
