@@ -23,7 +23,7 @@ import numpy as np
 
 import dnnrun
 from dnnrun.data.advice import FEW, advised
-from dnnrun.proposal.bending import asked
+from dnnrun.proposal.bending import asked, gain_of
 from dnnrun.sweep.statistics import estimate
 
 RESULTS = Path(__file__).parent / "results"
@@ -309,7 +309,7 @@ def main() -> None:
                 np.savez(path, **dict(zip(("x", "y", "x_test", "y_test"), parts, strict=True)))
                 labels = y[:rows].reshape(rows, -1) if task == "regression" else y[:rows]
                 found = asked(x[:rows], labels, task)
-                gain = found.gain if found else 0.0
+                gain = gain_of(found)
                 gains.setdefault(family, []).append(gain)
                 done: dict[str, tuple[float, float]] = {}
                 for name, recipe in recipes(rows, task, gain).items():

@@ -21,7 +21,7 @@ from dnnrun.data.table.columns import Columns, Encoded, Numeric
 from dnnrun.data.table.csv import Form
 from dnnrun.data.table.files import Table, format_of, open_table
 from dnnrun.data.table.frames import encode
-from dnnrun.data.table.kinds import listed
+from dnnrun.data.table.kinds import is_plain, listed
 from dnnrun.data.table.records import ahead
 from dnnrun.data.table.unseen import Unseen
 from dnnrun.errors import DataError
@@ -169,13 +169,10 @@ def _of_tables(
 
 def _naming(column: polars.Series, path: Path) -> polars.Series:
     """The column that names rows. Raises DataError where its values cannot be written."""
-    import polars as pl
-
-    kind = column.dtype
-    if kind.is_nested() or kind in (pl.Binary, pl.Duration, pl.Object):
+    if not is_plain(column.dtype):
         raise DataError(
-            f"{path}: the column {column.name!r}, which names the rows, holds {kind}, wanted text, numbers or dates; "
-            "name them by another column with --id"
+            f"{path}: the column {column.name!r}, which names the rows, holds {column.dtype}, wanted text, "
+            "numbers or dates; name them by another column with --id"
         )
     return column
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dnnrun.data.source import TaskName
-from dnnrun.data.table.kinds import has_commas
+from dnnrun.data.table.kinds import has_commas, is_plain
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _refuse_unusable(frame: polars.DataFrame, where: str) -> None:
     import polars as pl
 
     for series in frame.get_columns():
-        if series.dtype.is_nested() or series.dtype in (pl.Binary, pl.Duration, pl.Object):
+        if not is_plain(series.dtype):
             raise DataError(
                 f"{where}: the target {series.name!r} holds {series.dtype}, wanted classes or numbers; write it as "
                 "text or as a number, or name another target"

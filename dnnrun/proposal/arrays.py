@@ -14,7 +14,7 @@ from dnnrun.data.advice import advised
 from dnnrun.data.arrays import Image
 from dnnrun.data.source import Places, TaskName
 from dnnrun.errors import DataError
-from dnnrun.proposal.bending import shown
+from dnnrun.proposal.bending import gain_of, shown
 from dnnrun.proposal.text import Called, Proposal, listed, recipe, scalar, task_line, told
 
 FEATURES, LABELS = (
@@ -56,7 +56,7 @@ def of_arrays(
     rows, width = raw.train.features.shape
     shape = "x".join(map(str, raw.image)) if raw.image else f"{width} numbers"
     found = None if raw.image else shown(raw)
-    gain = math.inf if raw.image else found.gain if found else 0
+    gain = math.inf if raw.image else gain_of(found)
     sections = _sections(advised(rows, gain), raw.image, "test_features" in options)
     called, what = called.by(path), told(raw.task, raw.classes or raw.targets, raw.train.labels)
     lines = [

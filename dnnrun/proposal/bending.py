@@ -64,6 +64,11 @@ def shown(raw: Raw) -> Bending | None:
     return asked(train.features, train.labels, raw.task)
 
 
+def gain_of(found: Bending | None) -> float:
+    """The gain that a recipe goes by: none where nothing is shown."""
+    return found.gain if found else 0.0
+
+
 def asked(x: np.ndarray, y: np.ndarray, task: TaskName) -> Bending | None:
     """What `bending` says of these rows, from 1,000 on of so many drawn by lot; None too where they are wide."""
     import numpy as np

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dnnrun.data.advice import advised
 from dnnrun.data.source import Places, Raw, TaskName
 from dnnrun.errors import DataError
-from dnnrun.proposal.bending import shown
+from dnnrun.proposal.bending import gain_of, shown
 from dnnrun.proposal.form import read_as
 from dnnrun.proposal.text import Called, Proposal, listed, recipe, scalar, task_line, told, value_of
 
@@ -62,7 +62,7 @@ def of_table(
     }
     called = called.by(path)
     found = shown(_to_learn_from(settled, [c for c in kept if c not in empty], TEST if test is None else None))
-    sections = advised(int(len(frame) * (1 if test else 1 - TEST)), found.gain if found else 0)
+    sections = advised(int(len(frame) * (1 if test else 1 - TEST)), gain_of(found))
     lines = [
         *_head(path, targets, settled, frame.select(c for c in kept if c not in empty)),
         *called.lines(),

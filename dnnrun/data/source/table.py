@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -80,15 +80,11 @@ class _Table(Source):
 
     def read_like(self, path: str, columns: Columns, places: Places) -> Raw:
         """Every row of another file, its columns read as those that a network was trained on. Raises DataError."""
-        from dnnrun.data.table.columns import Numeric
-
-        kinds: Any = {column.name: column.kind for column in columns.used}
-        orders: Orders = {column.name: column.order for column in columns.used if isinstance(column, Numeric)}
         names = columns.names
         changed = {"path": (path,), "test": None, "validation": None, "split": None, "columns": names}
         own = {name: kind for name, kind in self.types.items() if name in names}
         changed |= {"ignore": (), "weights": None, "types": own}
-        return self.model_copy(update=changed)._raw(places, Known(kinds, orders, self.form().decimal, trained=True))
+        return self.model_copy(update=changed)._raw(places, columns.known(self.form().decimal))
 
     def _raw(self, places: Places, known: Known) -> Raw:
         """What `read` gives."""
@@ -201,8 +197,9 @@ class _Table(Source):
         special = {*self.target, self.weights, self.split}
         features = table.select([name for name in table.columns if name not in special])
         weights = None if self.weights is None else _weights(table.whole([self.weights]), self.weights)
-        targets = table.whole(self.target).with_columns(
-            with_point(one, self.form().decimal) for one in table.whole(self.target) if one.dtype == pl.String
+        targets = table.whole(self.target)
+        targets = targets.with_columns(
+            with_point(one, self.form().decimal) for one in targets if one.dtype == pl.String
         )
         return Rows(features, targets, weights)  # pyright: ignore[reportArgumentType]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from dnnrun.data.table.dates import GUESSED, Order
-from dnnrun.data.table.kinds import FINE, listed, near, numbers
+from dnnrun.data.table.dates import GUESSED, Order, Orders
+from dnnrun.data.table.kinds import FINE, Known, infinite, listed, near, numbers
 from dnnrun.data.table.unseen import Unseen
 from dnnrun.errors import CheckpointError, DataError
 
@@ -94,6 +94,12 @@ class Columns:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.used)
+
+    def known(self, decimal: str = ".") -> Known:
+        """How the columns of another file are read: as what they held in training."""
+        orders: Orders = {column.name: column.order for column in self.used if isinstance(column, Numeric)}
+        kinds: dict[str, Any] = {column.name: column.kind for column in self.used}
+        return Known(kinds, orders, decimal, trained=True)
 
     def feature_names(self) -> list[str]:
         """What each column of the matrix holds, as `age`, `age missing`, `city=Rome`, `city rare`."""
@@ -201,11 +207,7 @@ class Columns:
             out[:, numeric.indicators] = 0 if missing is None else missing[:, numeric.indicated]
         if not math.isfinite(total) and not (finite := np.isfinite(out[:, numeric.places])).all():
             row, column = np.argwhere(~finite)[0]
-            said = f"{where}: " if where else ""
-            raise DataError(
-                f"{said}row {first + row + 1:,}, column {numeric.names[column]!r}: {values[row, column]:g} is "
-                "infinite or too large; correct it, or leave it empty"
-            )
+            raise infinite(where, int(first + row), numeric.names[column], float(values[row, column]))
 
     def _categories(self, frame: polars.DataFrame, out: np.ndarray) -> Unseen:
         import polars

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dnnrun.data.table.columns import Category, Column, Columns, Numeric
 from dnnrun.data.table.dates import either_way
-from dnnrun.data.table.kinds import as_floats, has_commas, kind_of, listed, near, numbers
+from dnnrun.data.table.kinds import as_floats, has_commas, infinite, kind_of, listed, near, numbers
 from dnnrun.data.table.options import ColumnOptions, Constant, Preprocessing
 from dnnrun.errors import DataError
 
@@ -136,10 +136,7 @@ def _refuse_infinite(table: Pieces, learned: np.ndarray, facts: Mapping[str, Fac
             continue
         values = as_floats(table.whole([name]), [name])[:, 0]
         row = int(np.flatnonzero(np.isinf(values) & learned)[0])
-        raise DataError(
-            f"{where}: row {row + 1:,}, column {name!r}: {values[row]:g} is infinite or too large; correct it, or "
-            "leave it empty"
-        )
+        raise infinite(where, row, name, float(values[row]))
 
 
 def _fit_column(

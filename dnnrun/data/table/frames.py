@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dnnrun.data.table.columns import Category, Columns, Encoded, Numeric
-from dnnrun.data.table.dates import Orders
-from dnnrun.data.table.kinds import Known, listed, typed
+from dnnrun.data.table.columns import Category, Columns, Encoded
+from dnnrun.data.table.kinds import listed, typed
 from dnnrun.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def fitting(
     import polars as pl
 
     columns.check_names(frame.columns, where)
-    kinds: dict[str, Any] = {column.name: column.kind for column in columns.used}
+    known = columns.known(decimal)
     if list(columns.names) != frame.columns:
         frame = frame.select(columns.names)
     frame = frame.with_columns(
@@ -76,10 +75,9 @@ def fitting(
         if isinstance(column, Category) and _lost_wholeness(frame[column.name], column)
     )
     schema = frame.schema
-    if all(schema[name].is_numeric() and kind == "number" for name, kind in kinds.items()):
+    if all(schema[name].is_numeric() and kind == "number" for name, kind in known.types.items()):
         return frame
-    orders: Orders = {column.name: column.order for column in columns.used if isinstance(column, Numeric)}
-    return typed(frame, Known(kinds, orders, decimal, trained=True), where, first=first)
+    return typed(frame, known, where, first=first)
 
 
 def _lost_wholeness(series: polars.Series, column: Category) -> bool:

@@ -233,6 +233,20 @@ def _as_boolean(series: polars.Series, where: str, first: int) -> polars.Series:
     return values
 
 
+def is_plain(dtype: Any) -> bool:
+    """Whether values of this type of polars are text, numbers, dates or truth values: no lists, bytes, durations."""
+    import polars as pl
+
+    return not (dtype.is_nested() or dtype in (pl.Binary, pl.Duration, pl.Object))
+
+
+def infinite(where: str, row: int, column: str, value: float) -> DataError:
+    """What to say of a number that is infinite, or becomes so in the type that it is kept in; `row` 0 is the first."""
+    said = f"{where}: " if where else ""
+    told = f"{said}row {row + 1:,}, column {column!r}: {value:g} is infinite or too large"
+    return DataError(f"{told}; correct it, or leave it empty")
+
+
 def near(name: str, names: Sequence[str]) -> str | None:
     """The name that was probably meant."""
     import difflib
